@@ -1,0 +1,1 @@
+//! Eligibility, policy, pricing, placement and the decision record; pure.

@@ -1,0 +1,1 @@
+//! Adapter: node queries over RPC, transactions and keys.

@@ -1,0 +1,1 @@
+//! The world for development: a market ledger behind the node's own RPC, and a simulated cluster.

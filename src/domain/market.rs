@@ -1,0 +1,280 @@
+//! What the chain holds about a deployment, as of one height: the facts that steps decide on.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    address::Address,
+    id::{BidId, DeploymentId, GroupId, LeaseId, OrderId},
+    money::{Coin, Price},
+    resource::{Attribute, GroupSpec},
+};
+
+/// A block's height. Evidence carries the height at which the chain gave it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Height(pub u64);
+
+impl fmt::Display for Height {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Declares an enum of chain states with the chain's own texts and numbers.
+macro_rules! chain_state {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $number:literal, $text:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$case_doc])* #[serde(rename = $text)] $case,)* }
+
+        impl $name {
+            /// The chain's text for it, as in filters and JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$case => $text,)* }
+            }
+
+            /// The chain's number for it, as in protobuf.
+            #[must_use]
+            pub const fn number(self) -> i32 {
+                match self { $(Self::$case => $number,)* }
+            }
+
+            /// From the chain's number; `None` for one that lessor does not know.
+            #[must_use]
+            pub const fn from_number(number: i32) -> Option<Self> {
+                match number { $($number => Some(Self::$case),)* _ => None }
+            }
+
+            /// From the chain's text; `None` for one that lessor does not know.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$case),)* _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+chain_state! {
+    /// Where an order stands.
+    OrderState {
+        /// Bids are taken.
+        Open = 1, "open";
+        /// It has a lease.
+        Active = 2, "active";
+        /// It ended.
+        Closed = 3, "closed";
+    }
+}
+
+chain_state! {
+    /// Where a bid stands.
+    BidState {
+        /// The tenant may take it.
+        Open = 1, "open";
+        /// It became a lease.
+        Active = 2, "active";
+        /// Another provider's bid was taken.
+        Lost = 3, "lost";
+        /// It ended.
+        Closed = 4, "closed";
+    }
+}
+
+chain_state! {
+    /// Where a lease stands.
+    LeaseState {
+        /// It runs and is paid.
+        Active = 1, "active";
+        /// The tenant's escrow ran out.
+        InsufficientFunds = 2, "insufficient_funds";
+        /// It ended.
+        Closed = 3, "closed";
+        /// The provider gave notice; it runs and is paid until it is closed.
+        Reclaiming = 4, "reclaiming";
+    }
+}
+
+impl LeaseState {
+    /// Whether the workload is to run: active, or reclaiming within its notice.
+    #[must_use]
+    pub const fn is_running(self) -> bool {
+        matches!(self, Self::Active | Self::Reclaiming)
+    }
+}
+
+chain_state! {
+    /// Where a deployment stands.
+    DeploymentState {
+        /// It may have orders and leases.
+        Active = 1, "active";
+        /// It ended.
+        Closed = 2, "closed";
+    }
+}
+
+chain_state! {
+    /// Where a group stands.
+    GroupState {
+        /// It may have orders and leases.
+        Open = 1, "open";
+        /// Paused by the tenant, or by a provider that closed its lease.
+        Paused = 2, "paused";
+        /// The tenant's escrow ran out.
+        InsufficientFunds = 3, "insufficient_funds";
+        /// It ended.
+        Closed = 4, "closed";
+    }
+}
+
+chain_state! {
+    /// Why a lease was closed. 0–9,999 are the owner's, 10,000–19,999 the provider's, 20,000–29,999 the chain's.
+    CloseReason {
+        /// Not closed.
+        Invalid = 0, "lease_closed_invalid";
+        /// The tenant closed it.
+        Owner = 1, "lease_closed_owner";
+        /// The workload stayed unhealthy.
+        Unstable = 10000, "lease_closed_reason_unstable";
+        /// The provider retires capacity.
+        Decommission = 10001, "lease_closed_reason_decommission";
+        /// The provider gave no reason.
+        Unspecified = 10002, "lease_closed_reason_unspecified";
+        /// No manifest came in time.
+        ManifestTimeout = 10003, "lease_closed_reason_manifest_timeout";
+        /// The tenant's escrow ran out.
+        InsufficientFunds = 20000, "lease_closed_reason_insufficient_funds";
+    }
+}
+
+/// An order as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its path.
+    pub id: OrderId,
+    /// Where it stands.
+    pub state: OrderState,
+    /// What is asked for.
+    pub spec: GroupSpec,
+    /// The block that made it.
+    pub created_at: Height,
+    /// The shortest notice that the tenant wants before a provider may end the lease, in seconds.
+    pub min_reclamation_window_s: Option<u64>,
+}
+
+/// A bid as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bid {
+    /// Its path.
+    pub id: BidId,
+    /// Where it stands.
+    pub state: BidState,
+    /// Per block.
+    pub price: Price,
+    /// The block that made it.
+    pub created_at: Height,
+    /// The notice that the provider offers, in seconds.
+    pub reclamation_window_s: Option<u64>,
+}
+
+/// A lease as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Its path.
+    pub id: LeaseId,
+    /// Where it stands.
+    pub state: LeaseState,
+    /// Per block.
+    pub price: Price,
+    /// The block that made it.
+    pub created_at: Height,
+    /// The block that closed it.
+    pub closed_on: Option<Height>,
+    /// Why it was closed; [`CloseReason::Invalid`] while it runs.
+    pub reason: CloseReason,
+    /// The notice that was agreed, in seconds.
+    pub reclamation_window_s: Option<u64>,
+}
+
+/// A deployment as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its path.
+    pub id: DeploymentId,
+    /// Where it stands.
+    pub state: DeploymentState,
+    /// SHA-256 of the manifest's canonical form, 32 bytes, as lower-case hex here.
+    pub hash: String,
+    /// The block that made it.
+    pub created_at: Height,
+    /// Its groups by `gseq`.
+    pub groups: Vec<Group>,
+    /// What is left in escrow at [`Deployment::settled_at`]; `None` when the account is overdrawn.
+    pub funds: Option<Price>,
+    /// The block up to which escrow was paid out.
+    pub settled_at: Height,
+}
+
+/// A group as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its path.
+    pub id: GroupId,
+    /// Where it stands.
+    pub state: GroupState,
+    /// What is asked for.
+    pub spec: GroupSpec,
+}
+
+/// A provider as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its account.
+    pub owner: Address,
+    /// `https://host[:port]`, where tenants find the gateway.
+    pub host_uri: String,
+    /// What it claims to be.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What one auditor signed of one provider's attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditedAttributes {
+    /// Who signed.
+    pub auditor: Address,
+    /// What was signed.
+    pub attributes: Vec<Attribute>,
+}
+
+/// The market's parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketParams {
+    /// The least deposit of a bid, one for each denom that is taken.
+    pub bid_min_deposits: Vec<Coin>,
+    /// How many bids an order takes. The chain compares with "more than", so one more lands.
+    pub order_max_bids: u32,
+    /// Bounds of a reclamation window, in seconds.
+    pub min_reclamation_window_s: u64,
+    /// See [`MarketParams::min_reclamation_window_s`].
+    pub max_reclamation_window_s: u64,
+}
+
+/// A height together with its block's time: when something was seen on chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockTime {
+    /// The block.
+    pub height: Height,
+    /// The time in its header.
+    pub time: Timestamp,
+}

@@ -1,0 +1,1 @@
+//! CloudEvents envelope, Standard Webhooks signatures, typed chain events, gap detection; pure.

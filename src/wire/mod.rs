@@ -1,0 +1,1 @@
+//! The chain's protobuf messages, event JSON and sign bytes; pure.

@@ -1,0 +1,1 @@
+//! Tests of `bidengine` through its public surface.

@@ -1,0 +1,1 @@
+//! Tests of `cluster` through its public surface.

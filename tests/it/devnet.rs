@@ -1,0 +1,1 @@
+//! Tests of `devnet` through its public surface.

@@ -1,0 +1,1 @@
+//! Tests of `event` through its public surface.

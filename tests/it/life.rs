@@ -1,0 +1,1 @@
+//! Tests of `life` through its public surface.

@@ -1,0 +1,15 @@
+//! One binary of integration tests; a module for each part of lessor.
+
+mod architecture;
+mod bidengine;
+mod chain;
+mod cluster;
+mod devnet;
+mod event;
+mod gateway;
+mod life;
+mod manifest;
+mod relay;
+mod store;
+mod tenant;
+mod wire;

@@ -1,0 +1,1 @@
+//! Tests of `relay` through its public surface.

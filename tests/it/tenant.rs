@@ -1,0 +1,1 @@
+//! Tests of `tenant` through its public surface.
