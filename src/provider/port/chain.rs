@@ -1,0 +1,223 @@
+//! The chain as lessor reads and changes it.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
+        MarketParams, Order, Provider,
+    },
+    event::envelope::BlockEvent,
+};
+
+/// What the chain answered and the height at which it did: evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen<T> {
+    /// The answer. An `Option` that is `None` is absence at that height, never an error.
+    pub value: T,
+    /// The state that was read is the one after this block.
+    pub at: Height,
+}
+
+/// The newest block that the node has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// The chain's name.
+    pub chain_id: String,
+    /// Its newest block.
+    pub height: Height,
+    /// The time in that block's header.
+    pub time: Timestamp,
+    /// The node is still fetching old blocks; what it answers is not the present.
+    pub catching_up: bool,
+}
+
+/// Which chain this is: a name can be used again, the hash of the first block cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainIdentity {
+    /// The chain's name.
+    pub chain_id: String,
+    /// Upper-case hex of the hash of the earliest block that the node has, normally block 1.
+    pub first_block_hash: String,
+    /// That block's height.
+    pub first_block_height: Height,
+}
+
+/// An account as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Part of what is signed.
+    pub number: u64,
+    /// Of the next ordered transaction.
+    pub sequence: u64,
+    /// 33 bytes, compressed secp256k1; `None` until the account's first transaction, or for another kind of key.
+    pub public_key: Option<Vec<u8>>,
+}
+
+/// What a node said to a broadcast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Broadcast {
+    /// It is in the node's mempool. That is not yet in a block.
+    Accepted,
+    /// The node knows these bytes already: look for it.
+    Known,
+    /// It will never be in a block as these bytes.
+    Refused(Refusal),
+    /// Not now (mempool full, node catching up): the same bytes may be sent again.
+    Busy(String),
+}
+
+/// A code that a transaction was answered with, by the mempool or in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `sdk`, `market`, `escrow`, …
+    pub codespace: String,
+    /// Its meaning depends on the codespace.
+    pub code: u32,
+    /// The node's text, shortened.
+    pub log: String,
+}
+
+/// A transaction that is in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Included {
+    /// The block.
+    pub height: Height,
+    /// `None` when it was carried out; the fee is paid either way.
+    pub failure: Option<Refusal>,
+    /// Gas that it used.
+    pub gas_used: u64,
+}
+
+/// Why the chain gave no answer. Never a reason to destroy anything.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {detail}")]
+pub struct ChainError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// What went wrong, without secrets.
+    pub detail: String,
+    /// What the caller may do about it.
+    pub kind: ChainErrorKind,
+}
+
+/// What a [`ChainError`] means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainErrorKind {
+    /// No answer, or no usable one: ask again later.
+    Unavailable,
+    /// The node has not reached the height that was asked for: ask again soon, or another node.
+    Behind,
+    /// The node answers for another chain than the one that was recorded.
+    OtherChain,
+    /// The node understood and refused (a simulation that fails, a malformed query): asking again changes nothing.
+    Refused,
+}
+
+/// The chain. Every read takes `at_least`: an answer from a lower height is [`ChainErrorKind::Behind`], not absence.
+#[async_trait]
+pub trait Chain: Send + Sync {
+    /// The node's newest block.
+    async fn tip(&self) -> Result<Tip, ChainError>;
+    /// Which chain the node is on.
+    async fn identity(&self) -> Result<ChainIdentity, ChainError>;
+    /// A deployment with its groups and escrow.
+    async fn deployment(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Option<Deployment>>, ChainError>;
+    /// Every order of a deployment, in any state.
+    async fn orders(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Order>>, ChainError>;
+    /// Every bid on a deployment's orders, by any provider, in any state.
+    async fn bids(&self, id: &DeploymentId, at_least: Height)
+    -> Result<Seen<Vec<Bid>>, ChainError>;
+    /// Every lease of a deployment, with any provider, in any state.
+    async fn leases(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Lease>>, ChainError>;
+    /// All open orders of the market.
+    async fn open_orders(&self, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
+    /// All bids of a provider in one state.
+    async fn provider_bids(
+        &self,
+        provider: &Address,
+        state: BidState,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Bid>>, ChainError>;
+    /// All leases of a provider that run: active and reclaiming.
+    async fn provider_leases(
+        &self,
+        provider: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Lease>>, ChainError>;
+    /// A provider's registration.
+    async fn provider(
+        &self,
+        owner: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Option<Provider>>, ChainError>;
+    /// What auditors signed of a provider's attributes.
+    async fn audited_attributes(
+        &self,
+        provider: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<AuditedAttributes>>, ChainError>;
+    /// The market's parameters.
+    async fn market_params(&self, at_least: Height) -> Result<Seen<MarketParams>, ChainError>;
+    /// An account.
+    async fn account(
+        &self,
+        address: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Option<Account>>, ChainError>;
+    /// All balances of an account.
+    async fn balances(
+        &self,
+        address: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Coin>>, ChainError>;
+    /// The gas that a transaction would use. The bytes are a `TxRaw` that carries a fee amount and an empty signature.
+    async fn simulate(&self, transaction: &[u8]) -> Result<u64, ChainError>;
+    /// Hands signed bytes to a node.
+    async fn broadcast(&self, transaction: &[u8]) -> Result<Broadcast, ChainError>;
+    /// Looks for a transaction by its hash (upper-case hex). `None` is not absence: nodes index late or not at all.
+    async fn transaction(&self, hash: &str) -> Result<Option<Included>, ChainError>;
+}
+
+/// Gives again the blocks that a stream missed, from the indexer's pull API or from the node.
+#[async_trait]
+pub trait Indexer: Send + Sync {
+    /// The blocks with events from `from` to `to`, both included, in order, linked as a delivery of `stream` would be:
+    /// as many as fit one answer, and whether the range is complete with them.
+    async fn blocks(
+        &self,
+        stream: &str,
+        from: Height,
+        to: Height,
+    ) -> Result<(Vec<BlockEvent>, bool), ChainError>;
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+#[error("sign: {0}")]
+pub struct SignerError(pub String);
+
+/// Signs with the provider's account key.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The account.
+    fn address(&self) -> &Address;
+    /// 33 bytes, compressed secp256k1.
+    fn public_key(&self) -> &[u8];
+    /// Signs the SHA-256 of `sign_doc`: 64 bytes r‖s with a low s.
+    async fn sign(&self, sign_doc: &[u8]) -> Result<[u8; 64], SignerError>;
+}

@@ -1,0 +1,185 @@
+//! The cluster as lessor uses it. Two backends fit behind it: Kubernetes and the simulated one.
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{LeaseId, inventory::Inventory},
+    manifest::ManifestGroup,
+};
+
+/// What is to run for one lease. Applying the same workload again changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Whose.
+    pub lease: LeaseId,
+    /// SHA-256 of the manifest it comes from, lower-case hex.
+    pub manifest_hash: String,
+    /// The lease's group of the manifest.
+    pub group: ManifestGroup,
+    /// Which hostname leads to which service. Hostnames of the manifest that another lease holds are left out.
+    pub hostnames: Vec<HostnameRoute>,
+}
+
+/// A hostname and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostnameRoute {
+    /// Lower case.
+    pub hostname: String,
+    /// The service's name.
+    pub service: String,
+    /// The port that the service listens on.
+    pub port: u16,
+}
+
+/// What runs for a lease, as observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// The manifest that was applied last.
+    pub manifest_hash: String,
+    /// By name.
+    pub services: Vec<ServiceStatus>,
+    /// Ports that are reachable on the cluster's address.
+    pub forwarded_ports: Vec<ForwardedPort>,
+}
+
+impl LeaseStatus {
+    /// Whether every replica of every service is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.services.is_empty()
+            && self.services.iter().all(|service| service.ready >= service.total)
+    }
+}
+
+/// One service of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Replicas that are wanted.
+    pub total: u32,
+    /// Replicas that run the newest version.
+    pub updated: u32,
+    /// How often it was changed.
+    pub generation: u64,
+    /// Hostnames that lead to it.
+    pub hostnames: Vec<String>,
+    /// Why it is not ready, where the cluster knows (`ImagePullBackOff: …`, `CrashLoopBackOff: …`).
+    pub reason: Option<String>,
+}
+
+/// A port of a service that is reachable on the cluster's address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedPort {
+    /// The service's name.
+    pub service: String,
+    /// The cluster's address.
+    pub host: String,
+    /// The port that the service listens on.
+    pub port: u16,
+    /// The port on the cluster's address.
+    pub external_port: u16,
+    /// `TCP` or `UDP`.
+    pub proto: String,
+}
+
+/// Which log lines are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// Names of services; empty for all.
+    pub services: Vec<String>,
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Only the last so many lines of each replica.
+    pub tail: Option<u64>,
+    /// Only lines after this one, as [`LogLine::cursor`] gave it.
+    pub after: Option<String>,
+}
+
+/// One line of a service's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Where to go on after this line.
+    pub cursor: String,
+    /// The service.
+    pub service: String,
+    /// The replica (a pod's name).
+    pub replica: String,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The line without its end.
+    pub line: String,
+}
+
+/// Something that happened to a lease's workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterEvent {
+    /// Where to go on after this event.
+    pub cursor: String,
+    /// When.
+    pub at: Timestamp,
+    /// The service, where it concerns one.
+    pub service: Option<String>,
+    /// `Scheduled`, `Pulling`, `Started`, `BackOff`, …
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// `Normal` or `Warning`.
+    pub kind: String,
+}
+
+/// Why the cluster did not do or answer something. Never a reason to destroy anything.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {detail}")]
+pub struct ClusterError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// What went wrong, without secrets.
+    pub detail: String,
+    /// What the caller may do about it.
+    pub kind: ClusterErrorKind,
+}
+
+/// What a [`ClusterError`] means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterErrorKind {
+    /// No answer: ask again later.
+    Unavailable,
+    /// The cluster understood and refused: the same request will be refused again.
+    Refused,
+    /// There is no such lease or service.
+    NotFound,
+}
+
+/// A cluster that runs leases.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// What it can hold and what is taken by running workloads.
+    async fn inventory(&self) -> Result<Inventory, ClusterError>;
+    /// Makes the workload what runs for its lease. Accepted is not yet ready.
+    async fn apply(&self, workload: &Workload) -> Result<(), ClusterError>;
+    /// Removes everything of a lease. `true` when nothing of it is left; `false` while it goes.
+    async fn teardown(&self, lease: &LeaseId) -> Result<bool, ClusterError>;
+    /// What runs for a lease; `None` when nothing was ever applied or all is gone.
+    async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError>;
+    /// Every lease that has something in the cluster.
+    async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError>;
+    /// Log lines, oldest first.
+    async fn logs(
+        &self,
+        lease: &LeaseId,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError>;
+    /// Events, oldest first, after `after`; goes on with new ones when `follow`.
+    async fn events(
+        &self,
+        lease: &LeaseId,
+        follow: bool,
+        after: Option<&str>,
+    ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError>;
+}
