@@ -130,6 +130,8 @@ pub struct Commit {
     pub reservations_version: Option<u64>,
     /// Reservations that now belong to a lease.
     pub leased: Vec<OrderId>,
+    /// Reservations whose workload the cluster has taken in at this time of the host.
+    pub applied: Vec<(OrderId, Timestamp)>,
     /// Reservations to give back.
     pub release: Vec<OrderId>,
     /// Hostnames given back: all of these leases'.
@@ -189,8 +191,10 @@ pub struct Reservation {
     pub made_at: Timestamp,
     /// When the chain is to be asked whether it is still needed, in block time. Passing it frees nothing by itself.
     pub look_at: Timestamp,
-    /// Whether it belongs to a lease, so that its workload may be in the inventory already.
+    /// Whether it belongs to a lease.
     pub leased: bool,
+    /// When its workload was taken in by the cluster, by the host's clock: an inventory that is younger counts it already.
+    pub applied_at: Option<Timestamp>,
 }
 
 /// All reservations and their version, which every change raises.
@@ -257,7 +261,7 @@ pub enum EffectKind {
 /// An effect to be carried out once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEffect {
-    /// The idempotency key: `create-bid/<order>`, `close-bid/<bid>/<n>`, `apply/<lease>/<hash>`, `teardown/<lease>`.
+    /// The idempotency key: `create-bid/<order>/<n>`, `close-bid/<bid>/<n>`, `apply/<lease>/<hash>`, `teardown/<lease>`.
     pub key: String,
     /// What it changes.
     pub kind: EffectKind,
