@@ -1,1 +1,3 @@
 //! The world for development: a market ledger behind the node's own RPC, and a simulated cluster.
+
+pub mod cluster_api;
