@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{LeaseId, inventory::Inventory},
-    manifest::ManifestGroup,
+    manifest,
 };
 
 /// What is to run for one lease. Applying the same workload again changes nothing.
@@ -18,7 +18,7 @@ pub struct Workload {
     /// SHA-256 of the manifest it comes from, lower-case hex.
     pub manifest_hash: String,
     /// The lease's group of the manifest.
-    pub group: ManifestGroup,
+    pub group: manifest::Group,
     /// Which hostname leads to which service. Hostnames of the manifest that another lease holds are left out.
     pub hostnames: Vec<HostnameRoute>,
 }

@@ -13,9 +13,12 @@ use serde_json::Value;
 
 use super::chain::{ChainIdentity, Included, Refusal};
 use crate::{
-    bidengine::{Placement, decision::Decision},
+    bidengine::{Decision, Placement},
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
-    event::{EventIdentity, link::StreamState},
+    event::{
+        envelope::{BlockRef, EventIdentity},
+        link::Link,
+    },
 };
 
 // ---------------------------------------------------------------------------------------------------------------- //
@@ -437,8 +440,8 @@ pub struct EventRow {
     pub identity: EventIdentity,
     /// The full protobuf name.
     pub kind: String,
-    /// The typed event's JSON as the chain encodes it.
-    pub attributes: Value,
+    /// The typed event's fields as the chain encodes them in JSON.
+    pub attributes: serde_json::Map<String, Value>,
     /// What it concerns; `None` for types that nobody handles, which are stored and counted.
     pub subject: Option<Subject>,
 }
@@ -456,6 +459,23 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// What it is: `webhook`, `backfill`.
     pub origin: &'static str,
+}
+
+/// Where a stream stands and when it was heard.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StreamState {
+    /// The cursor, what came ahead of it, what is in parts.
+    pub link: Link,
+    /// When a delivery or heartbeat with a right signature was committed last.
+    pub heard_at: Option<Timestamp>,
+    /// When the last heartbeat was committed.
+    pub heartbeat_at: Option<Timestamp>,
+    /// The newest block that the indexer says it has read, and its time.
+    pub indexer_tip: Option<(Height, Timestamp)>,
+    /// Since when a gap has been open.
+    pub gap_since: Option<Timestamp>,
+    /// The indexer took back what it sent above this block, and an operator has not agreed yet.
+    pub rewind_waits: Option<BlockRef>,
 }
 
 /// What a delivery changes, as a pure function of the stream's state said.
