@@ -15,3 +15,7 @@ pub mod hash;
 pub mod key;
 pub mod link;
 pub mod signature;
+
+pub use envelope::{BlockEvent, BlockRef, ChainEvent, CloudEvent, EventIdentity};
+pub use hash::{BlockHash, BodyDigest, TxHash};
+pub use link::StreamState;

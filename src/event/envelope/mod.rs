@@ -25,7 +25,7 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 /// Media type of a list of events.
 pub const BATCH: &str = "application/cloudevents-batch+json";
 
-/// `type` of a [`Block`].
+/// `type` of a [`BlockEvent`].
 pub const BLOCK_TYPE: &str = "network.akash.block.v1";
 /// `type` of a [`Heartbeat`].
 pub const HEARTBEAT_TYPE: &str = "network.akash.heartbeat.v1";
@@ -55,7 +55,7 @@ pub struct CloudEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {
     /// A block, or a part of one.
-    Block(Block),
+    Block(BlockEvent),
     /// The indexer lives.
     Heartbeat(Heartbeat),
     /// The indexer takes back what it sent.
@@ -80,7 +80,7 @@ pub struct BlockRef {
 
 /// The chain events of one block that the stream is about, or a part of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Block {
+pub struct BlockEvent {
     /// The chain.
     pub chain_id: String,
     /// The block.
@@ -159,7 +159,7 @@ impl fmt::Display for EventIdentity {
     }
 }
 
-impl Block {
+impl BlockEvent {
     /// The identity of one of this block's events.
     #[must_use]
     pub fn identity(&self, event: &ChainEvent) -> EventIdentity {
@@ -199,7 +199,7 @@ impl Payload {
 impl CloudEvent {
     /// The block, when it is one.
     #[must_use]
-    pub const fn block(&self) -> Option<&Block> {
+    pub const fn block(&self) -> Option<&BlockEvent> {
         match &self.payload {
             Payload::Block(block) => Some(block),
             _ => None,
@@ -207,7 +207,7 @@ impl CloudEvent {
     }
 }
 
-impl Serialize for Block {
+impl Serialize for BlockEvent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("chain_id", &self.chain_id)?;

@@ -7,8 +7,8 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use serde_json::{Map, Value};
 
 use super::{
-    BATCH, BLOCK_TYPE, Block, BlockRef, ChainEvent, CloudEvent, HEARTBEAT_TYPE, Heartbeat, Payload,
-    REWIND_TYPE, Rewind, SPEC_VERSION, STRUCTURED,
+    BATCH, BLOCK_TYPE, BlockEvent, BlockRef, ChainEvent, CloudEvent, HEARTBEAT_TYPE, Heartbeat,
+    Payload, REWIND_TYPE, Rewind, SPEC_VERSION, STRUCTURED,
 };
 use crate::{
     domain::Height,
@@ -408,7 +408,7 @@ fn payload(fields: &Fields<'_>, kind: String, report: &mut Report) -> Option<Pay
     }
 }
 
-fn block(data: &Fields<'_>, report: &mut Report) -> Option<Block> {
+fn block(data: &Fields<'_>, report: &mut Report) -> Option<BlockEvent> {
     let chain_id = data.chain_id(report);
     let at = data.block_ref("height", "block_hash", report);
     let prev = prev(data, at, report);
@@ -423,7 +423,7 @@ fn block(data: &Fields<'_>, report: &mut Report) -> Option<Block> {
     let parts = data.number("parts", 1, MAX_PARTS, report);
     let part = data.number("part", 0, parts.unwrap_or(MAX_PARTS) - 1, report);
     let events = events(data, report);
-    Some(Block {
+    Some(BlockEvent {
         chain_id: chain_id?,
         at: at?,
         prev,

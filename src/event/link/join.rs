@@ -1,21 +1,16 @@
-//! Whether the blocks of a stream join: what has come without a hole (the *cursor*), what came ahead of it, what is
-//! still in parts. A value that the store keeps per stream, and pure functions on it.
-//!
-//! It judges order and completeness only. The events of a block are stored and worked on whatever the verdict here is,
-//! because events are hints; a hole costs a backfill, never a decision.
-//!
-//! The one surprising fact: while a gap is open the cursor stays where it is, so there is at most one gap, from the
-//! cursor up to the first block that came ahead; a second hole shows once the first is closed.
+//! Whether the blocks of a stream join: the cursor, what came ahead of it, what is still in parts.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    envelope::{Block, BlockRef, Rewind},
-    hash::BlockHash,
+use crate::{
+    domain::Height,
+    event::{
+        envelope::{BlockEvent, BlockRef, Rewind},
+        hash::BlockHash,
+    },
 };
-use crate::domain::Height;
 
 /// The most separate runs of blocks that are kept ahead of the cursor; the highest are forgotten beyond it and show as
 /// a gap again later.
@@ -23,7 +18,7 @@ pub const MAX_AHEAD: usize = 64;
 /// The most blocks of which only some parts are here.
 pub const MAX_PARTIAL: usize = 16;
 
-/// Where a stream stands.
+/// How far a stream has come without a hole, and what came ahead.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     cursor: Option<BlockRef>,
@@ -166,7 +161,7 @@ impl Link {
     }
 
     /// Takes in a block or a part of one.
-    pub fn receive(&mut self, block: &Block) -> Outcome {
+    pub fn receive(&mut self, block: &BlockEvent) -> Outcome {
         if let Some(outcome) = self.known(block.at) {
             return outcome;
         }
@@ -241,7 +236,7 @@ impl Link {
     }
 
     /// Notes a part. `Ok` with the last part's `complete` once all are in.
-    fn part(&mut self, block: &Block) -> Result<bool, Outcome> {
+    fn part(&mut self, block: &BlockEvent) -> Result<bool, Outcome> {
         let known = self
             .partial
             .iter()
@@ -264,7 +259,7 @@ impl Link {
     }
 
     /// Begins a block in parts (again, when it now has another number of them) and returns where it is.
-    fn begin_parts(&mut self, block: &Block) -> usize {
+    fn begin_parts(&mut self, block: &BlockEvent) -> usize {
         self.partial.retain(|partial| partial.at.height != block.at.height);
         if self.partial.len() >= MAX_PARTIAL {
             self.partial.remove(0);
