@@ -347,3 +347,15 @@ queries! {
     QueryBalanceRequest => QueryBalanceResponse: "/cosmos.bank.v1beta1.Query/Balance",
     QueryAllBalancesRequest => QueryAllBalancesResponse: "/cosmos.bank.v1beta1.Query/AllBalances",
 }
+
+impl From<&crate::domain::Coin> for Coin {
+    fn from(coin: &crate::domain::Coin) -> Self {
+        Self { denom: coin.denom.to_string(), amount: coin.amount.to_string() }
+    }
+}
+
+impl From<&crate::domain::Price> for DecCoin {
+    fn from(price: &crate::domain::Price) -> Self {
+        Self { denom: price.denom.to_string(), amount: price.amount.to_atoms_text() }
+    }
+}

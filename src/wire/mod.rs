@@ -35,9 +35,15 @@ pub mod cert;
 pub mod cosmos;
 pub mod deployment;
 pub mod escrow;
+pub mod event;
+pub mod field;
 pub mod google;
+pub mod key;
 pub mod market;
 pub mod provider;
+pub mod rpc;
+pub mod text;
+pub mod tx;
 
 /// A request that a node answers by `abci_query`.
 pub trait Query: prost::Message + prost::Name {
