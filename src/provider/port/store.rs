@@ -238,7 +238,8 @@ pub struct ManifestRow {
 pub enum ManifestStored {
     /// It is durable and the deployment is awake.
     Done,
-    /// A hostname is held by another owner, or by another lease of the same owner.
+    /// A hostname is held by a lease of another owner; nothing was stored. One that another lease of the same owner holds
+    /// stays with that lease and is left out without an error.
     HostnameTaken {
         /// Which.
         hostname: String,
