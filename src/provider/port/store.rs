@@ -486,8 +486,12 @@ pub struct StreamPlan {
     pub state: StreamState,
     /// Events to keep.
     pub events: Vec<EventRow>,
+    /// Nothing of the delivery is to be stored: the stream is strict and it does not join.
+    pub refuse: bool,
     /// Wakes the stream's own step at this time (to look after a gap).
     pub wake_at: Option<Timestamp>,
+    /// Subjects to wake besides those of the events.
+    pub wake: Vec<Subject>,
     /// What people should be able to read later.
     pub audit: Vec<AuditLine>,
 }
@@ -516,6 +520,11 @@ pub enum Ingested {
     },
     /// The same id was committed with another body. Nothing of this one was stored but the alarm.
     OtherBody,
+    /// The plan refused it; nothing was stored.
+    Refused {
+        /// The stream's state now.
+        state: StreamState,
+    },
     /// The inbox is at its bound; nothing was stored.
     Full,
 }
