@@ -6,7 +6,7 @@
 
 use prost::{Enumeration, Message, Oneof};
 
-use super::google::{Any, Timestamp};
+use super::google::{Any, AnyError, Timestamp};
 
 /// Whole money.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -348,14 +348,48 @@ queries! {
     QueryAllBalancesRequest => QueryAllBalancesResponse: "/cosmos.bank.v1beta1.Query/AllBalances",
 }
 
-impl From<&crate::domain::Coin> for Coin {
-    fn from(coin: &crate::domain::Coin) -> Self {
-        Self { denom: coin.denom.to_string(), amount: coin.amount.to_string() }
-    }
+/// A vesting account of any kind but the base one: it nests that one, which nests the plain account.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct VestingAccount {
+    #[prost(message, optional, tag = "1")]
+    base_vesting_account: Option<BaseVestingAccount>,
 }
 
-impl From<&crate::domain::Price> for DecCoin {
-    fn from(price: &crate::domain::Price) -> Self {
-        Self { denom: price.denom.to_string(), amount: price.amount.to_atoms_text() }
+/// The common part of vesting accounts.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct BaseVestingAccount {
+    #[prost(message, optional, tag = "1")]
+    base_account: Option<BaseAccount>,
+}
+
+impl QueryAccountResponse {
+    /// The plain account, also when it is a module's or a vesting one.
+    ///
+    /// # Errors
+    /// [`AnyError`] for a type of account that lessor does not know, or bytes that do not decode.
+    pub fn base_account(&self) -> Result<BaseAccount, AnyError> {
+        let any = self.account.clone().unwrap_or_default();
+        let malformed = |reason: String| AnyError::Malformed {
+            type_url: any.type_url.chars().take(128).collect(),
+            reason,
+        };
+        let value = any.value.as_slice();
+        let nested = match any.type_url.as_str() {
+            "/cosmos.auth.v1beta1.ModuleAccount" => {
+                ModuleAccount::decode(value).map(|account| account.base_account)
+            }
+            "/cosmos.vesting.v1beta1.BaseVestingAccount" => {
+                BaseVestingAccount::decode(value).map(|account| account.base_account)
+            }
+            "/cosmos.vesting.v1beta1.ContinuousVestingAccount"
+            | "/cosmos.vesting.v1beta1.DelayedVestingAccount"
+            | "/cosmos.vesting.v1beta1.PeriodicVestingAccount"
+            | "/cosmos.vesting.v1beta1.PermanentLockedAccount" => VestingAccount::decode(value)
+                .map(|account| account.base_vesting_account.and_then(|base| base.base_account)),
+            _ => return any.unpack(),
+        };
+        nested
+            .map_err(|error| malformed(error.to_string()))?
+            .ok_or_else(|| malformed("holds no base account".to_owned()))
     }
 }

@@ -32,6 +32,7 @@ macro_rules! queries {
 pub mod audit;
 pub mod base;
 pub mod cert;
+mod convert;
 pub mod cosmos;
 pub mod deployment;
 pub mod escrow;
@@ -40,6 +41,7 @@ pub mod field;
 pub mod google;
 pub mod key;
 pub mod market;
+mod message;
 pub mod provider;
 pub mod rpc;
 pub mod text;
