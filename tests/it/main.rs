@@ -4,6 +4,7 @@ mod architecture;
 mod bidengine;
 mod chain;
 mod cluster;
+mod corpus;
 mod devnet;
 mod event;
 mod gateway;
