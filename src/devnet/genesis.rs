@@ -162,13 +162,7 @@ impl Genesis {
             .into_iter()
             .map(|address| GenesisAccount { address, coins: coins.to_vec() })
             .collect();
-        Self {
-            chain_id: chain_id.to_owned(),
-            time,
-            accounts,
-            providers,
-            params: Params::default(),
-        }
+        Self { chain_id: chain_id.to_owned(), time, accounts, providers, params: Params::default() }
     }
 }
 

@@ -183,9 +183,8 @@ impl Execution<'_> {
         if !coins.is_empty() {
             let collector = FEE_COLLECTOR.parse().map_err(Refusal::panic)?;
             // The chain wraps this error twice.
-            self.transfer_all(&payer, &collector, &coins).map_err(|refusal| {
-                sdk::INSUFFICIENT_FUNDS.because(refusal.log)
-            })?;
+            self.transfer_all(&payer, &collector, &coins)
+                .map_err(|refusal| sdk::INSUFFICIENT_FUNDS.because(refusal.log))?;
         }
         self.emit("tx", &[("fee", &shown), ("fee_payer", payer.as_str())]);
         Ok(())

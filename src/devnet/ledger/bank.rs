@@ -66,8 +66,11 @@ impl Execution<'_> {
             self.state.set_balance(to, denom, sum);
         }
         self.state.ensure_account(to);
-        let amount =
-            coins.iter().map(|(denom, amount)| format!("{amount}{denom}")).collect::<Vec<_>>().join(",");
+        let amount = coins
+            .iter()
+            .map(|(denom, amount)| format!("{amount}{denom}"))
+            .collect::<Vec<_>>()
+            .join(",");
         let (from, to) = (from.as_str(), to.as_str());
         self.emit("coin_spent", &[("spender", from), ("amount", &amount)]);
         self.emit("coin_received", &[("receiver", to), ("amount", &amount)]);

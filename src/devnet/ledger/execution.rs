@@ -144,5 +144,4 @@ impl<'a> Execution<'a> {
     fn burn_row(&mut self, existed: bool) -> Result<(), Refusal> {
         self.gas.burn(if existed { gas::CHANGED_ROW } else { gas::NEW_ROW })
     }
-
 }

@@ -82,7 +82,9 @@ impl Execution<'_> {
         check_minimum(&message.deposit, &params.bid_min_deposits)?;
         let count = self.state.bids.get(&id.order).map_or(0, super::state::Map::size);
         if count > params.order_max_bids as usize {
-            return Err(market::INVALID_BID.because(format_args!("too many existing bids ({count})")));
+            return Err(
+                market::INVALID_BID.because(format_args!("too many existing bids ({count})"))
+            );
         }
         let order = self.state.orders.get(&id.order).cloned().ok_or(market::ORDER_NOT_FOUND)?;
         match OrderState::from_number(order.state) {
@@ -315,11 +317,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn lease(
-        &self,
-        order: &OrderId,
-        provider: &Address,
-    ) -> Result<wire::market::Lease, Refusal> {
+    fn lease(&self, order: &OrderId, provider: &Address) -> Result<wire::market::Lease, Refusal> {
         self.state
             .leases
             .get(order)

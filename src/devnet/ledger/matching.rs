@@ -165,9 +165,9 @@ fn storage_classes(own: &[Attribute]) -> Vec<(String, Vec<Attribute>)> {
 /// Checks that an offer names resources of the order, with the same counts. An empty offer is accepted.
 pub(super) fn offer_fits(spec: &GroupSpec, offer: &[ResourceOffer]) -> Result<(), Refusal> {
     let fits = offer.iter().all(|offered| {
-        spec.resources.iter().any(|unit| {
-            unit.resource.id == offered.resources.id && unit.count == offered.count
-        })
+        spec.resources
+            .iter()
+            .any(|unit| unit.resource.id == offered.resources.id && unit.count == offered.count)
     });
     if fits { Ok(()) } else { Err(market::CAPABILITIES_MISMATCH.into()) }
 }

@@ -11,8 +11,10 @@ use super::{
 use crate::{
     devnet::genesis::Params,
     domain::{Address, BidId, DeploymentId},
-    wire::{audit, cosmos, deployment, escrow as escrow_wire, google::Any, market as wire_market,
-        provider as wire_provider},
+    wire::{
+        audit, cosmos, deployment, escrow as escrow_wire, google::Any, market as wire_market,
+        provider as wire_provider,
+    },
 };
 
 macro_rules! messages {

@@ -15,6 +15,7 @@ mod message;
 mod page;
 mod provider;
 mod query;
+mod record;
 mod refusal;
 mod state;
 mod text;
@@ -249,10 +250,7 @@ fn responses(tx: &Tx) -> TxMsgData {
         .body
         .messages
         .iter()
-        .map(|message| Any {
-            type_url: format!("{}Response", message.type_url),
-            value: Vec::new(),
-        })
+        .map(|message| Any { type_url: format!("{}Response", message.type_url), value: Vec::new() })
         .collect();
     TxMsgData { msg_responses }
 }

@@ -122,7 +122,9 @@ mod tests {
             write(&Listed { state: 1, key, item: () }, KeyForm { states: &[1], search: None });
         let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, recorded);
-        assert_eq!(read(b"garbage!").unwrap_err(),
-            "pagination: invalid key: invalid checksum, 0x67617262 != 0xbba51d63");
+        assert_eq!(
+            read(b"garbage!").unwrap_err(),
+            "pagination: invalid key: invalid checksum, 0x67617262 != 0xbba51d63"
+        );
     }
 }

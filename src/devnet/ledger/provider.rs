@@ -58,10 +58,7 @@ impl Execution<'_> {
         self.gas.burn(gas::NEW_ROW)?;
         let owner = format!("\"{}\"", row.owner);
         self.state.providers.insert_mut(key, row);
-        self.emit(
-            format!("akash.provider.v1beta4.EventProvider{event}"),
-            &[("owner", &owner)],
-        );
+        self.emit(format!("akash.provider.v1beta4.EventProvider{event}"), &[("owner", &owner)]);
         Ok(())
     }
 

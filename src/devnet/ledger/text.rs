@@ -26,12 +26,7 @@ pub(super) fn address(text: &str) -> Result<Address, Refusal> {
 }
 
 /// The order that an id on the wire names.
-pub(super) fn order_of(
-    owner: &str,
-    dseq: u64,
-    gseq: u32,
-    oseq: u32,
-) -> Result<OrderId, Refusal> {
+pub(super) fn order_of(owner: &str, dseq: u64, gseq: u32, oseq: u32) -> Result<OrderId, Refusal> {
     Ok(OrderId::new(address(owner)?, dseq, gseq, oseq))
 }
 
@@ -51,10 +46,7 @@ pub(super) fn deployment_id(id: &DeploymentId) -> String {
 
 pub(super) fn group_id(id: &GroupId) -> String {
     let deployment = &id.deployment;
-    format!(
-        r#"{{"owner":"{}","dseq":"{}","gseq":{}}}"#,
-        deployment.owner, deployment.dseq, id.gseq
-    )
+    format!(r#"{{"owner":"{}","dseq":"{}","gseq":{}}}"#, deployment.owner, deployment.dseq, id.gseq)
 }
 
 pub(super) fn order_id(id: &OrderId) -> String {

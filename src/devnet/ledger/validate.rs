@@ -166,8 +166,9 @@ fn create_deployment(message: &MsgCreateDeployment) -> Result<(), Refusal> {
     }
     let mut names: Vec<&str> = Vec::new();
     for spec in &message.groups {
-        group_spec(spec)
-            .map_err(|why| deployment::GROUP_SPEC.because(format_args!("{:?}: {why}", spec.name)))?;
+        group_spec(spec).map_err(|why| {
+            deployment::GROUP_SPEC.because(format_args!("{:?}: {why}", spec.name))
+        })?;
         if names.contains(&spec.name.as_str()) {
             return Err(deployment::DUPLICATE_GROUP_NAME.because(format_args!("{:?}", spec.name)));
         }
@@ -228,8 +229,7 @@ struct Sizes {
 }
 
 fn resources(resources: &Resources) -> Result<Sizes, String> {
-    let (Some(cpu), Some(memory), Some(gpu)) =
-        (&resources.cpu, &resources.memory, &resources.gpu)
+    let (Some(cpu), Some(memory), Some(gpu)) = (&resources.cpu, &resources.memory, &resources.gpu)
     else {
         return Err("cpu, memory and gpu must be given".to_owned());
     };
