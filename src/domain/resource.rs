@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{address::Address, money::Price};
 
 /// A key and its value, such as `region` = `us-west` or `vendor/nvidia/model/a100` = `true`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Attribute {
     /// Letters, digits, `/`, `.`, `-`, `_`; a required key may end in `*`.
     pub key: String,

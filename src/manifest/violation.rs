@@ -1,0 +1,192 @@
+//! What is wrong with a document: a stable code, where, what was found and what is allowed.
+//!
+//! Checks report everything they find, in the order in which the Go implementation would meet it, so that the first
+//! violation is the one whose text today's clients know ([`Violation::reference`]). The list ends at [`MAX_VIOLATIONS`]:
+//! a hostile document must not buy an unbounded answer.
+
+use std::{borrow::Cow, fmt};
+
+use serde::Serialize;
+
+/// How many violations a check reports at most.
+pub const MAX_VIOLATIONS: usize = 100;
+
+/// How much of a document's own text a message repeats.
+const MAX_QUOTED: usize = 64;
+
+/// One broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Stable name of the rule, such as `unknown-compute-profile`.
+    pub code: &'static str,
+    /// JSON pointer to the offending value, or to its nearest parent that exists; `""` is the whole document.
+    pub pointer: String,
+    /// Line from 1, known for SDL documents and for JSON syntax errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column from 1, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// What was found and what is allowed. Never repeats passwords or values of environment variables.
+    pub message: String,
+    /// The text that the Go implementation answers for this, where clients are known to match on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Collects violations up to the limit.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Adds one and gives it back for [`Reported::reference`].
+    pub(super) fn add(
+        &mut self,
+        code: &'static str,
+        pointer: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Reported<'_> {
+        if self.0.len() >= MAX_VIOLATIONS {
+            return Reported(None);
+        }
+        self.0.push(Violation {
+            code,
+            pointer: pointer.into(),
+            line: None,
+            column: None,
+            message: message.into(),
+            reference: None,
+        });
+        Reported(self.0.last_mut())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Violation> {
+        self.0
+    }
+}
+
+/// A violation that was just added, if there was room.
+pub(super) struct Reported<'a>(Option<&'a mut Violation>);
+
+impl Reported<'_> {
+    /// Attaches the text of the Go implementation.
+    pub(super) fn reference(self, text: impl Into<String>) {
+        if let Some(violation) = self.0 {
+            violation.reference = Some(text.into());
+        }
+    }
+
+    /// Attaches a position in the source text.
+    pub(super) fn at(self, line: usize, column: usize) {
+        if let Some(violation) = self.0 {
+            violation.line = u32::try_from(line).ok();
+            violation.column = u32::try_from(column).ok();
+        }
+    }
+}
+
+/// `parent` extended by one reference token, escaped as RFC 6901 asks.
+pub(super) fn pointer(parent: &str, token: impl fmt::Display) -> String {
+    let token = token.to_string();
+    let token: Cow<'_, str> = if token.contains(['~', '/']) {
+        token.replace('~', "~0").replace('/', "~1").into()
+    } else {
+        token.into()
+    };
+    format!("{parent}/{token}")
+}
+
+/// A piece of the document in quotes, cut to a length that keeps messages readable.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The hint behind "unknown name": the nearest known one, or all of them when they are few.
+pub(super) fn nearest_hint<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.take(MAX_VIOLATIONS).collect();
+    let nearest = known
+        .iter()
+        .map(|name| (distance(unknown, name), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 3);
+    match (nearest, known.len()) {
+        (Some((_, name)), _) => format!("; did you mean {}?", quoted(name)),
+        (None, 0) => "; none is defined".to_owned(),
+        (None, 1..=8) => {
+            let names: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+            format!("; known are {}", names.join(", "))
+        }
+        (None, _) => String::new(),
+    }
+}
+
+/// Edits (insert, remove, replace, swap neighbours) between two names; only their first characters count.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(MAX_QUOTED).collect();
+    let b: Vec<char> = b.chars().take(MAX_QUOTED).collect();
+    let mut rows: [Vec<usize>; 3] =
+        [vec![0; b.len() + 1], (0..=b.len()).collect(), vec![0; b.len() + 1]];
+    for i in 1..=a.len() {
+        rows[2][0] = i;
+        for j in 1..=b.len() {
+            let replaced = rows[1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[1][j] + 1).min(rows[2][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[0][j - 2] + 1);
+            }
+            rows[2][j] = best;
+        }
+        rows.rotate_left(1);
+    }
+    rows[1][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_gets_its_nearest_neighbour() {
+        let known = ["web", "worker", "database"];
+        assert_eq!(nearest_hint("databse", known.into_iter()), "; did you mean \"database\"?");
+        assert_eq!(nearest_hint("wbe", known.into_iter()), "; did you mean \"web\"?");
+        assert_eq!(
+            nearest_hint("frontend", known.into_iter()),
+            "; known are \"web\", \"worker\", \"database\""
+        );
+        assert_eq!(nearest_hint("x", std::iter::empty()), "; none is defined");
+    }
+
+    #[test]
+    fn the_list_of_violations_ends_at_its_limit() {
+        let mut violations = Violations::default();
+        for _ in 0..2 * MAX_VIOLATIONS {
+            violations.add("code", "", "message").reference("text");
+        }
+        assert_eq!(violations.into_vec().len(), MAX_VIOLATIONS);
+    }
+
+    #[test]
+    fn a_pointer_escapes_its_tokens() {
+        assert_eq!(pointer("/services", "a/b~c"), "/services/a~1b~0c");
+    }
+}

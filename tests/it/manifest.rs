@@ -1,1 +1,0 @@
-//! Tests of `manifest` through its public surface.

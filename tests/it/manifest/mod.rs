@@ -1,0 +1,4 @@
+//! Tests of `manifest` through its public surface: recorded verdicts of the Go implementation, and properties.
+
+mod cases;
+mod corpus;
