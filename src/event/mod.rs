@@ -10,11 +10,13 @@
 
 pub mod body;
 pub mod envelope;
+pub mod extract;
 pub mod freshness;
 pub mod hash;
 pub mod key;
 pub mod link;
 pub mod signature;
+pub mod subject;
 
 pub use envelope::{BlockEvent, BlockRef, ChainEvent, CloudEvent, EventIdentity};
 pub use hash::{BlockHash, BodyDigest, TxHash};

@@ -1,1 +1,0 @@
-//! Tests of `event` through its public surface.

@@ -1,1 +1,0 @@
-//! Tests of `relay` through its public surface.
