@@ -1,1 +1,4 @@
-//! One file a command.
+//! The command line: one file a command. The only layer that knows every adapter and puts them together.
+
+pub mod host;
+pub mod settings;

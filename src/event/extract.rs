@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The modules whose events a provider lives by.
-const MODULES: [&str; 4] = ["akash.market.", "akash.deployment.", "akash.provider.", "akash.audit."];
+const MODULES: [&str; 4] =
+    ["akash.market.", "akash.deployment.", "akash.provider.", "akash.audit."];
 
 /// Why two answers of a node are not one block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,9 +66,8 @@ pub fn chain_events(
     }
     let hashes: Vec<String> =
         block.block.data.txs.iter().map(|tx| TxHash::of(tx).to_string()).collect();
-    let wanted = events_of_block(results, &hashes)?
-        .into_iter()
-        .filter(|(_, event)| wanted(&event.r#type));
+    let wanted =
+        events_of_block(results, &hashes)?.into_iter().filter(|(_, event)| wanted(&event.r#type));
     wanted
         .zip(0..)
         .map(|((position, event), i)| {

@@ -20,7 +20,18 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("provider", &["domain", "wire", "manifest", "event", "bidengine"]),
         ("store", ADAPTER),
         ("chain", ADAPTER),
-        ("cluster", &["domain", "wire", "manifest", "event", "bidengine", "provider", "devnet::cluster_api"]),
+        (
+            "cluster",
+            &[
+                "domain",
+                "wire",
+                "manifest",
+                "event",
+                "bidengine",
+                "provider",
+                "devnet::cluster_api",
+            ],
+        ),
         ("gateway", &["domain", "wire", "manifest", "event", "bidengine", "provider", "telemetry"]),
         ("telemetry", &["domain", "provider"]),
         ("relay", TOOLS),
@@ -124,7 +135,8 @@ fn arrows_of_use_point_inwards_only() {
     let allowed = allowed();
     let mut broken = Vec::new();
     for (module, path, lines) in files() {
-        let may = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} has no rule here"));
+        let may =
+            allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} has no rule here"));
         for used in used(&lines) {
             let inside = used == module || used.starts_with(&format!("{module}::"));
             if !inside && !may.contains(&used.as_str()) {
@@ -143,8 +155,16 @@ fn the_pure_modules_do_without_clock_randomness_and_io() {
             continue;
         }
         for line in &lines {
-            for word in IMPURE.iter().chain(&["Timestamp::now", "SystemTime", "Instant::now", "Uuid::new_v4", "Uuid::now_v7"]) {
-                let named = line.contains(&format!("{word}::")) || line.contains(&format!("use {word}")) || line.ends_with(word);
+            for word in IMPURE.iter().chain(&[
+                "Timestamp::now",
+                "SystemTime",
+                "Instant::now",
+                "Uuid::new_v4",
+                "Uuid::now_v7",
+            ]) {
+                let named = line.contains(&format!("{word}::"))
+                    || line.contains(&format!("use {word}"))
+                    || line.ends_with(word);
                 if named {
                     broken.push(format!("{}: {}", path.display(), line.trim()));
                 }

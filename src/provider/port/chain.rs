@@ -9,7 +9,7 @@ use crate::{
         Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
         MarketParams, Order, Provider,
     },
-    event::envelope::Block,
+    event::envelope::BlockEvent,
 };
 
 /// What the chain answered and the height at which it did: evidence.
@@ -203,7 +203,7 @@ pub trait Indexer: Send + Sync {
         stream: &str,
         from: Height,
         to: Height,
-    ) -> Result<(Vec<Block>, bool), ChainError>;
+    ) -> Result<(Vec<BlockEvent>, bool), ChainError>;
 }
 
 /// Why nothing was signed.

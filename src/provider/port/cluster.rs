@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What is to run for one lease. Applying the same workload again changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// Whose.
     pub lease: LeaseId,

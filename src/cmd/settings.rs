@@ -1,0 +1,556 @@
+//! Settings: the compiled-in `deploy/lessor.toml`, a file, and `LESSOR_<SECTION>__<KEY>`, each over the one before.
+//!
+//! A key that the compiled-in file does not have is an error that names the nearest one that it has: an ignored setting is
+//! the worst kind of default.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::{
+    bidengine::{Policy, Prices},
+    domain::{Amount, Denom, Price},
+    event::signature::StreamKey,
+    provider::settings::{Settings as ProviderSettings, StreamSettings},
+};
+
+/// The manual, and the defaults.
+pub const DEFAULTS: &str = include_str!("../../deploy/lessor.toml");
+
+/// Names below `LESSOR_` that are no settings.
+const OTHER_NAMES: [&str; 5] =
+    ["LESSOR_CONFIG", "LESSOR_URL", "LESSOR_NODE", "LESSOR_CORPUS", "LESSOR_LOG"];
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("settings file {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("{origin} is not TOML: {detail}")]
+    Syntax {
+        /// The file, or the variable.
+        origin: String,
+        /// Where and what.
+        detail: String,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: unknown key {key:?}{}", nearest.as_ref().map(|name| format!("; did you mean {name:?}?")).unwrap_or_default())]
+    Unknown {
+        /// The file, or the variable.
+        origin: String,
+        /// The whole path of the key.
+        key: String,
+        /// The nearest key that exists.
+        nearest: Option<String>,
+    },
+    /// A value that is not allowed.
+    #[error("settings: {0}")]
+    Value(String),
+}
+
+/// All settings, as `deploy/lessor.toml` explains them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Settings {
+    pub listen: Listen,
+    pub admin: Admin,
+    pub store: Store,
+    pub chain: Chain,
+    pub key: Key,
+    pub cluster: Cluster,
+    pub bid: Bid,
+    pub policy: Policy,
+    pub prices: Prices,
+    pub manifest: Manifest,
+    pub worker: Worker,
+    pub log: Log,
+    pub streams: BTreeMap<String, Stream>,
+}
+
+/// `[listen]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Listen {
+    pub public: String,
+    pub admin: String,
+    pub behind_proxy: bool,
+    pub drain_s: u64,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Admin {
+    pub token_file: String,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Store {
+    pub path: PathBuf,
+}
+
+/// `[chain]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Chain {
+    pub node: String,
+    pub id: String,
+    pub gas_price: Amount,
+    pub gas_denom: Denom,
+    pub transaction_ttl_s: u32,
+    pub poll_ms: u64,
+}
+
+/// `[key]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Key {
+    pub file: String,
+    pub index: u32,
+    pub address: String,
+}
+
+/// `[cluster]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Cluster {
+    pub kind: String,
+    pub url: String,
+    pub public_hostname: String,
+    pub inventory_max_age_s: u32,
+}
+
+/// `[bid]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Bid {
+    pub timeout_s: u32,
+    pub registration_max_age_s: u32,
+}
+
+/// `[manifest]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Manifest {
+    pub timeout_s: u32,
+    pub static_hosts: bool,
+    pub static_hosts_domain: String,
+    pub blocked_hostnames: Vec<String>,
+}
+
+/// `[worker]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Worker {
+    pub claim_ttl_s: u32,
+    pub reconcile_every_s: u32,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Log {
+    pub format: String,
+    pub filter: String,
+}
+
+/// `[streams.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Stream {
+    pub keys: Vec<Verifying>,
+    pub strict: bool,
+    pub deleted: bool,
+    pub deaf_after_s: u32,
+    pub reads_per_minute: u32,
+    pub pull_url: String,
+    pub backfill_after_s: u32,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            strict: false,
+            deleted: false,
+            deaf_after_s: 90,
+            reads_per_minute: 300,
+            pull_url: String::new(),
+            backfill_after_s: 10,
+        }
+    }
+}
+
+/// One verification key of a stream.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verifying {
+    /// What the operator calls it.
+    pub name: String,
+    key: secrecy::SecretString,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Verifying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifying").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Verifying {
+    /// A key that is valid for ever.
+    #[must_use]
+    pub fn for_ever(name: &str, key: secrecy::SecretString) -> Self {
+        Self { name: name.to_owned(), key, not_before: None, not_after: None }
+    }
+}
+
+/// Keys of a stream's table, for the check of unknown ones: the compiled-in file has no stream.
+const STREAM_KEYS: [&str; 7] = [
+    "keys",
+    "strict",
+    "deleted",
+    "deaf_after_s",
+    "reads_per_minute",
+    "pull_url",
+    "backfill_after_s",
+];
+/// Tables whose keys are the operator's own words, or that may be left out key by key.
+const FREE_TABLES: [&str; 2] = ["prices.storage", "prices.gpu"];
+/// Keys that have no default and so do not stand in the compiled-in file.
+const OPTIONAL: [&str; 8] = [
+    "policy.max_order.cpu_milli",
+    "policy.max_order.memory_bytes",
+    "policy.max_order.storage_bytes",
+    "policy.max_order.gpu_units",
+    "policy.max_order.replicas",
+    "policy.reclamation_window_s",
+    "policy.max_open_bids",
+    "policy.max_leases",
+];
+
+impl Settings {
+    /// Reads the defaults, then the file, then the variables.
+    ///
+    /// # Errors
+    /// [`SettingsError`]; nothing is ignored.
+    pub fn load(
+        file: Option<&std::path::Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let defaults = parse("the compiled-in settings", DEFAULTS)?;
+        let mut merged = defaults.clone();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+            let origin = path.display().to_string();
+            let given = parse(&origin, &text)?;
+            refuse_unknown(&origin, "", &given, &defaults)?;
+            merge(&mut merged, given);
+        }
+        for (name, text) in variables {
+            if let Some(given) = variable(&name, &text, &defaults)? {
+                merge(&mut merged, given);
+            }
+        }
+        Value::Table(merged)
+            .try_into()
+            .map_err(|error: toml::de::Error| SettingsError::Value(error.message().to_owned()))
+    }
+
+    /// The use cases' part of the settings.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] for a key of a stream that is none.
+    pub fn provider(&self) -> Result<ProviderSettings, SettingsError> {
+        let timeout =
+            |seconds: u32| (seconds > 0).then(|| SignedDuration::from_secs(i64::from(seconds)));
+        let seconds = |seconds: u32| SignedDuration::from_secs(i64::from(seconds));
+        if self.chain.transaction_ttl_s == 0 || self.chain.transaction_ttl_s > 600 {
+            return Err(SettingsError::Value(
+                "chain.transaction_ttl_s must be from 1 to 600".to_owned(),
+            ));
+        }
+        let mut streams = BTreeMap::new();
+        for (name, stream) in &self.streams {
+            streams.insert(name.clone(), stream.settings(name)?);
+        }
+        Ok(ProviderSettings {
+            policy: self.policy.clone(),
+            prices: self.prices.clone(),
+            bid_timeout: timeout(self.bid.timeout_s),
+            manifest_timeout: timeout(self.manifest.timeout_s),
+            transaction_ttl: seconds(self.chain.transaction_ttl_s),
+            gas_price: Price { denom: self.chain.gas_denom.clone(), amount: self.chain.gas_price },
+            inventory_max_age: seconds(self.cluster.inventory_max_age_s),
+            registration_max_age: seconds(self.bid.registration_max_age_s),
+            reconcile_every: seconds(self.worker.reconcile_every_s),
+            claim_ttl: seconds(self.worker.claim_ttl_s),
+            static_hosts: self.manifest.static_hosts,
+            static_hosts_domain: self.manifest.static_hosts_domain.clone(),
+            blocked_hostnames: self.manifest.blocked_hostnames.clone(),
+            public_hostname: self.cluster.public_hostname.clone(),
+            streams,
+        })
+    }
+}
+
+impl Stream {
+    fn settings(&self, stream: &str) -> Result<StreamSettings, SettingsError> {
+        use secrecy::ExposeSecret;
+        let mut keys = Vec::new();
+        for key in &self.keys {
+            let parsed = key.key.expose_secret().parse().map_err(|error| {
+                SettingsError::Value(format!("streams.{stream}.keys {:?}: {error}", key.name))
+            })?;
+            keys.push(StreamKey {
+                name: key.name.clone(),
+                key: parsed,
+                not_before: key.not_before,
+                not_after: key.not_after,
+            });
+        }
+        let seconds = |seconds: u32| SignedDuration::from_secs(i64::from(seconds));
+        Ok(StreamSettings {
+            keys,
+            strict: self.strict,
+            deleted: self.deleted,
+            deaf_after: seconds(self.deaf_after_s),
+            reads_per_minute: self.reads_per_minute,
+            pull_url: (!self.pull_url.is_empty()).then(|| self.pull_url.clone()),
+            backfill_after: seconds(self.backfill_after_s),
+        })
+    }
+}
+
+fn parse(origin: &str, text: &str) -> Result<Table, SettingsError> {
+    text.parse::<Table>().map_err(|error| SettingsError::Syntax {
+        origin: origin.to_owned(),
+        // The message without the offending line, which may hold a secret.
+        detail: format!(
+            "{}{}",
+            error.message(),
+            error.span().map(|span| format!(" at byte {}", span.start)).unwrap_or_default()
+        ),
+    })
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(given)) => merge(inner, given),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// One variable as a table to merge; `None` for a name that is no setting.
+fn variable(name: &str, text: &str, defaults: &Table) -> Result<Option<Table>, SettingsError> {
+    let Some(path) = name.strip_prefix("LESSOR_") else { return Ok(None) };
+    if OTHER_NAMES.contains(&name) {
+        return Ok(None);
+    }
+    let parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+    let value = typed(&parts, text, defaults);
+    let mut table = Table::new();
+    if let Some((last, sections)) = parts.split_last() {
+        table.insert(last.clone(), value);
+        for section in sections.iter().rev() {
+            let mut outer = Table::new();
+            outer.insert(section.clone(), Value::Table(std::mem::take(&mut table)));
+            table = outer;
+        }
+    }
+    refuse_unknown(name, "", &table, defaults)?;
+    Ok(Some(table))
+}
+
+/// A variable's text in the type that the setting has: a text setting takes it as it is, any other is read as TOML.
+fn typed(parts: &[String], text: &str, defaults: &Table) -> Value {
+    let mut found = Some(&Value::Table(defaults.clone())).cloned();
+    for part in parts {
+        found = found.and_then(|value| value.get(part).cloned());
+    }
+    if matches!(found, Some(Value::String(_))) {
+        return Value::String(text.to_owned());
+    }
+    format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn refuse_unknown(
+    origin: &str,
+    path: &str,
+    given: &Table,
+    known: &Table,
+) -> Result<(), SettingsError> {
+    for (key, value) in given {
+        let whole = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if path == "streams" {
+            if let Value::Table(stream) = value {
+                let unknown = stream.keys().find(|key| !STREAM_KEYS.contains(&key.as_str()));
+                if let Some(unknown) = unknown {
+                    return Err(SettingsError::Unknown {
+                        origin: origin.to_owned(),
+                        key: format!("{whole}.{unknown}"),
+                        nearest: nearest(unknown, STREAM_KEYS.into_iter())
+                            .map(|name| format!("{whole}.{name}")),
+                    });
+                }
+            }
+            continue;
+        }
+        if FREE_TABLES.contains(&path) || OPTIONAL.contains(&whole.as_str()) {
+            continue;
+        }
+        match (known.get(key), value) {
+            (Some(Value::Table(known)), Value::Table(given)) => {
+                refuse_unknown(origin, &whole, given, known)?
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                let beside = known.keys().map(String::as_str);
+                let optional =
+                    OPTIONAL.iter().filter_map(|name| name.strip_prefix(&format!("{path}.")));
+                let nearest = nearest(key, beside.chain(optional));
+                return Err(SettingsError::Unknown {
+                    origin: origin.to_owned(),
+                    nearest: nearest.map(|name| {
+                        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+                    }),
+                    key: whole,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name with the least edits, if they are few.
+fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .filter(|(distance, name)| *distance <= name.len().max(given.len()) / 2)
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::load(
+            None,
+            variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
+        )
+    }
+
+    fn load_file(text: &str) -> Result<Settings, SettingsError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Settings::load(Some(file.path()), [])
+    }
+
+    #[test]
+    fn the_manual_is_a_complete_set_of_settings_and_agrees_with_the_types_own_defaults() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.policy, Policy::default());
+        assert_eq!(settings.prices, Prices::default());
+        settings.provider().unwrap();
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file_and_the_file_overrides_the_manual() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[bid]\ntimeout_s = 60\n[store]\npath = \"a.db\"\n").unwrap();
+        let variables = [("LESSOR_BID__TIMEOUT_S".to_owned(), "90".to_owned())];
+        let settings = Settings::load(Some(file.path()), variables).unwrap();
+        assert_eq!(settings.bid.timeout_s, 90);
+        assert_eq!(settings.store.path, PathBuf::from("a.db"));
+        assert_eq!(settings.manifest.timeout_s, 300);
+    }
+
+    #[test]
+    fn a_text_setting_takes_a_variable_as_it_is_and_a_list_is_toml() {
+        let settings = load(&[
+            ("LESSOR_CHAIN__ID", "12"),
+            ("LESSOR_MANIFEST__BLOCKED_HOSTNAMES", "[\".example.com\"]"),
+        ])
+        .unwrap();
+        assert_eq!(settings.chain.id, "12");
+        assert_eq!(settings.manifest.blocked_hostnames, [".example.com"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_nearest_one() {
+        for (error, expected) in [
+            (
+                load_file("[bid]\ntimeout = 1\n").unwrap_err(),
+                "unknown key \"bid.timeout\"; did you mean \"bid.timeout_s\"?",
+            ),
+            (
+                load_file("[strore]\npath = \"x\"\n").unwrap_err(),
+                "unknown key \"strore\"; did you mean \"store\"?",
+            ),
+            (
+                load_file("[streams.a]\nstrickt = true\n").unwrap_err(),
+                "unknown key \"streams.a.strickt\"; did you mean \"streams.a.strict\"?",
+            ),
+            (
+                load_file("[policy.max_order]\ngpus = 1\n").unwrap_err(),
+                "unknown key \"policy.max_order.gpus\"",
+            ),
+            (load(&[("LESSOR_LISTEN", "x")]).unwrap_err(), "invalid type"),
+            (
+                load(&[("LESSOR_BID__TIMEOUTS", "1")]).unwrap_err(),
+                "LESSOR_BID__TIMEOUTS: unknown key \"bid.timeouts\"; did you mean \"bid.timeout_s\"?",
+            ),
+        ] {
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_stream_takes_keys_and_keeps_secrets_out_of_errors_and_debug() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let text = format!(
+            "[streams.acme]\nkeys = [{{ name = \"one\", key = \"{secret}\" }}]\nstrict = true\n"
+        );
+        let settings = load_file(&text).unwrap();
+        assert!(settings.provider().unwrap().streams["acme"].strict);
+        assert!(!format!("{settings:?}").contains(secret));
+        let broken =
+            load_file(&text.replace("whsec_M", "whsex_M")).unwrap().provider().unwrap_err();
+        assert!(!broken.to_string().contains("fKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "{broken}");
+    }
+}

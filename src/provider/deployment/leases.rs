@@ -1,0 +1,198 @@
+//! What becomes of a deployment's leases: each is moved on by [`lease::advance`], and what that asks for becomes rows.
+
+use jiff::SignedDuration;
+
+use super::{
+    OrderRecord,
+    advance::{Step, place},
+};
+use crate::{
+    bidengine::Placement,
+    domain::{BidState, OrderId},
+    provider::{
+        intent::{self, ClusterIntent},
+        lease::{self, LeaseRecord, Outcome},
+        port::{Effect, EffectState},
+    },
+};
+
+/// How often a lease that is ready is looked at, without any event.
+const READY_LOOK: SignedDuration = SignedDuration::from_secs(60);
+/// How often a lease that is not ready yet is looked at.
+const PENDING_LOOK: SignedDuration = SignedDuration::from_millis(500);
+
+impl<'a> Step<'a> {
+    pub(super) fn lease(&mut self, id: &OrderId) {
+        let ours = id.lease(&self.facts.provider);
+        let on_chain = self.facts.leases.iter().find(|lease| lease.id == ours);
+        let Some(mut record) = self.record.orders.remove(id) else { return };
+        let before = record.lease.clone();
+        let mut lease = match (record.lease.take(), on_chain) {
+            (Some(lease), _) => lease,
+            (None, Some(lease)) => LeaseRecord::seen(
+                lease,
+                self.facts.at.height,
+                self.facts.at.time,
+                self.settings.manifest_timeout,
+            ),
+            (None, None) => {
+                self.record.orders.insert(id.clone(), record);
+                return;
+            }
+        };
+        if before.is_none() {
+            self.won(&record, &lease);
+        }
+        let apply = match &lease.phase {
+            lease::Phase::Applying { hash } => {
+                self.cluster_outcome(&intent::apply_key(&ours, hash))
+            }
+            _ => Outcome::Absent,
+        };
+        let applied_now = apply == Outcome::Done;
+        let effects = lease::advance(
+            &mut lease,
+            &lease::Facts {
+                lease: on_chain.map(|lease| (lease, self.facts.at.height)),
+                block_time: self.facts.at.time,
+                deployment_hash: self.facts.deployment.as_ref().map(|found| found.hash.as_str()),
+                manifests: &self.facts.manifests,
+                apply,
+                teardown: self.cluster_outcome(&intent::teardown_key(&ours)),
+                status: self
+                    .facts
+                    .statuses
+                    .get(&ours)
+                    .map(|status| (self.facts.now, status.as_ref())),
+                manifest_timeout: self.settings.manifest_timeout,
+            },
+        );
+        if applied_now {
+            self.commit.applied.push((id.clone(), self.facts.now));
+        }
+        for effect in effects {
+            self.carry_out_lease(&mut record, &lease, effect);
+        }
+        self.absorb_lease(&lease);
+        self.look_at_lease(&lease);
+        if before.as_ref() != Some(&lease) {
+            record.changed_at = self.facts.now;
+        }
+        record.lease = Some(lease);
+        self.record.orders.insert(id.clone(), record);
+    }
+
+    /// A lease is seen for the first time: its reservation is the lease's from now on, and is made if there is none.
+    fn won(&mut self, record: &OrderRecord, lease: &LeaseRecord) {
+        if !lease.state.is_running() {
+            return;
+        }
+        if self.reservations.iter().any(|held| held.order == record.id) {
+            self.commit.leased.push(record.id.clone());
+        } else if let Some(facts) =
+            self.bid_facts(&record.id, self.facts.orders.iter().find(|order| order.id == record.id))
+        {
+            // The lease is there whatever fits: what runs must be counted, so an impossible placement is kept as is.
+            let nowhere = || Placement { assignments: Vec::new(), offer: Vec::new(), ips: 0 };
+            let placement = place(&facts).unwrap_or_else(nowhere);
+            self.reserve(&record.id, placement, "lease found on chain", true);
+        }
+        self.audit(
+            "lease",
+            &lease.id.to_string(),
+            format!("won at {} per block, seen at height {}", lease.price, self.facts.at.height),
+        );
+    }
+
+    fn cluster_outcome(&self, key: &str) -> Outcome<'a> {
+        match self.effect(key).map(|effect| &effect.state) {
+            None | Some(EffectState::Withdrawn) => Outcome::Absent,
+            Some(EffectState::Wanted | EffectState::Begun) => Outcome::Pending,
+            Some(EffectState::Done { .. }) => Outcome::Done,
+            Some(EffectState::Failed { outcome }) => Outcome::Failed(
+                outcome.get("reason").and_then(serde_json::Value::as_str).unwrap_or("refused"),
+            ),
+        }
+    }
+
+    fn carry_out_lease(
+        &mut self,
+        record: &mut OrderRecord,
+        lease: &LeaseRecord,
+        effect: lease::Effect,
+    ) {
+        match effect {
+            lease::Effect::Apply { hash } => {
+                let key = intent::apply_key(&lease.id, &hash);
+                if self.effect(&key).is_none() {
+                    self.audit("apply", &lease.id.to_string(), format!("manifest {hash}"));
+                }
+                let group = record.group.clone().unwrap_or_default();
+                self.want_in_cluster(
+                    key,
+                    &ClusterIntent::Apply { lease: lease.id.clone(), hash, group },
+                );
+            }
+            lease::Effect::CloseBid { reason } => self.close_bid(record, reason, BidState::Active),
+            lease::Effect::Teardown => {
+                let key = intent::teardown_key(&lease.id);
+                if self.effect(&key).is_none() {
+                    self.audit(
+                        "teardown",
+                        &lease.id.to_string(),
+                        format!(
+                            "{} on chain ({}), read at height {}",
+                            lease.state, lease.reason, lease.seen_at
+                        ),
+                    );
+                }
+                self.want_in_cluster(key, &ClusterIntent::Teardown { lease: lease.id.clone() });
+            }
+            lease::Effect::Release => {
+                self.reservations.retain(|held| held.order != record.id);
+                self.commit.release.push(record.id.clone());
+                self.commit.release_hostnames.push(lease.id.clone());
+            }
+        }
+    }
+
+    /// When to look at a lease again without being woken.
+    fn look_at_lease(&mut self, lease: &LeaseRecord) {
+        match &lease.phase {
+            lease::Phase::Running { .. }
+            | lease::Phase::Refused { .. }
+            | lease::Phase::CloseWanted { .. } => {
+                self.wake_within(if lease.is_ready() { READY_LOOK } else { PENDING_LOOK });
+            }
+            _ => {}
+        }
+    }
+
+    fn absorb_lease(&mut self, lease: &LeaseRecord) {
+        let id = &lease.id;
+        let wanted = match &lease.phase {
+            lease::Phase::Applying { hash } => Some(intent::apply_key(id, hash)),
+            lease::Phase::TearingDown => Some(intent::teardown_key(id)),
+            _ => None,
+        };
+        let settled = |effect: &&Effect| {
+            matches!(
+                effect.state,
+                EffectState::Done { .. } | EffectState::Failed { .. } | EffectState::Withdrawn
+            )
+        };
+        let prefixes = [format!("apply/{id}/"), format!("teardown/{id}")];
+        let keys: Vec<String> = self
+            .facts
+            .effects
+            .iter()
+            .filter(settled)
+            .filter(|effect| prefixes.iter().any(|prefix| effect.key.starts_with(prefix)))
+            .filter(|effect| wanted.as_ref() != Some(&effect.key))
+            .map(|effect| effect.key.clone())
+            .collect();
+        for key in keys {
+            self.absorb_key(key);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The state of one deployment's subject (its orders, our bids and leases) and the pure function that moves it on.
+//!
+//! [`advance`] goes over every order that the chain or the rows know of, lets `bidengine::order` and
+//! [`lease`](super::lease) say what is to be done, and gathers it into one [`Commit`]. It may be run again on the same facts with
+//! other reservations, which is what a step does when another step reserved first.
+
+mod advance;
+mod leases;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use self::advance::Step;
+use super::{
+    lease::{self, LeaseRecord},
+    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Reservations},
+    settings::Settings,
+};
+use crate::{
+    bidengine::{self, Decision, ObservedInventory, order::OrderPhase},
+    domain::{
+        Address, AuditedAttributes, Bid, Coin, Deployment, Height, Lease, LeaseId, MarketParams,
+        Order, OrderId, Price, Provider, market::BlockTime,
+    },
+};
+
+/// Everything lessor keeps of one deployment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DeploymentRecord {
+    /// By order id.
+    pub orders: BTreeMap<OrderId, OrderRecord>,
+    /// The deployment's hash on chain when it was last read.
+    pub hash: Option<String>,
+    /// The height of the newest facts.
+    pub seen_at: Height,
+}
+
+/// One order, with our bid and lease of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderRecord {
+    /// Its path.
+    pub id: OrderId,
+    /// Where it stands for us up to won or lost.
+    pub phase: OrderPhase,
+    /// The block that made it, once it was read.
+    pub created_at: Option<Height>,
+    /// The name of the group that it orders, once it was read: the manifest has the same name.
+    pub group: Option<String>,
+    /// When a step first saw it, by the host's clock.
+    pub seen_at: Timestamp,
+    /// When this last changed, by the host's clock.
+    pub changed_at: Timestamp,
+    /// What was decided last.
+    pub decided: Option<DecisionSummary>,
+    /// Our bid as the chain showed it last.
+    pub bid: Option<Bid>,
+    /// Our lease.
+    pub lease: Option<LeaseRecord>,
+    /// How many create-bids can never land any more.
+    pub dead_creates: u32,
+    /// How many close-bids ended.
+    pub dead_closes: u32,
+}
+
+/// The decision's answer; the whole record is kept beside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionSummary {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// The price that was bid; `None` when nothing was.
+    pub price: Option<Price>,
+    /// The code of the reason for no bid.
+    pub reason: Option<String>,
+}
+
+/// What a step read, and as of when.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The lowest height of the reads, and the newest block time that was read.
+    pub at: BlockTime,
+    /// The deployment.
+    pub deployment: Option<Deployment>,
+    /// Its orders.
+    pub orders: Vec<Order>,
+    /// All bids on them.
+    pub bids: Vec<Bid>,
+    /// All its leases.
+    pub leases: Vec<Lease>,
+    /// Who we are.
+    pub provider: Address,
+    /// What the chain holds of us; needed only where something is to be decided.
+    pub registration: Option<Registration>,
+    /// What the cluster can hold.
+    pub inventory: ObservedInventory,
+    /// What is reserved.
+    pub reservations: Reservations,
+    /// Why bidding is paused.
+    pub paused: Option<String>,
+    /// What the cluster answered about our leases.
+    pub statuses: BTreeMap<LeaseId, Option<LeaseStatus>>,
+    /// Hashes of the stored manifests, newest first.
+    pub manifests: Vec<String>,
+    /// The subject's effects that the state has not taken in.
+    pub effects: Vec<Effect>,
+    /// The host's time.
+    pub now: Timestamp,
+    /// The highest block that an event claimed.
+    pub hint: Option<Height>,
+}
+
+/// What the chain holds of us, read together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Our provider record; `None` when we are not registered.
+    pub provider: Option<Provider>,
+    /// What auditors signed of it.
+    pub audited: Vec<AuditedAttributes>,
+    /// Our balances.
+    pub balances: Vec<Coin>,
+    /// The market's parameters.
+    pub market: MarketParams,
+    /// Our open bids.
+    pub open_bids: u32,
+    /// Our running leases.
+    pub leases: u32,
+    /// The height of the oldest of these reads.
+    pub at: Height,
+}
+
+/// What [`advance`] says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advanced {
+    /// The new state; `None` when there is nothing to keep.
+    pub record: Option<DeploymentRecord>,
+    /// What to write.
+    pub commit: Commit,
+    /// The facts do not go together: read again, not below this height, and advance from there.
+    pub read_again: Option<Height>,
+}
+
+/// A claim on a block that is further than this above the tip waits for the tip.
+pub const HINT_SLACK: u64 = 20;
+
+impl DeploymentRecord {
+    /// Orders that a lease of ours is recorded for, whose workload is to be asked about.
+    pub fn workloads(&self) -> impl Iterator<Item = &LeaseRecord> {
+        self.orders
+            .values()
+            .filter_map(|order| order.lease.as_ref())
+            .filter(|lease| lease.applied.is_some() && lease.phase != lease::Phase::Gone)
+    }
+
+    /// Whether any order may still need a decision on these orders.
+    #[must_use]
+    pub fn may_decide(&self, orders: &[Order]) -> bool {
+        orders.iter().any(|order| {
+            order.state == crate::domain::OrderState::Open
+                && self.orders.get(&order.id).is_none_or(|record| {
+                    matches!(
+                        record.phase,
+                        OrderPhase::Seen | OrderPhase::Declined | OrderPhase::Bidding
+                    )
+                })
+        })
+    }
+}
+
+/// Moves a deployment on by what was read.
+#[must_use]
+pub fn advance(before: Option<DeploymentRecord>, facts: &Facts, settings: &Settings) -> Advanced {
+    let mut step = Step::new(before.unwrap_or_default(), facts, settings);
+    for order in step.known_orders() {
+        step.order(&order);
+        step.lease(&order);
+    }
+    step.finish()
+}
+
+impl OrderRecord {
+    fn seen(id: &OrderId, now: Timestamp) -> Self {
+        Self {
+            id: id.clone(),
+            phase: OrderPhase::Seen,
+            created_at: None,
+            group: None,
+            seen_at: now,
+            changed_at: now,
+            decided: None,
+            bid: None,
+            lease: None,
+            dead_creates: 0,
+            dead_closes: 0,
+        }
+    }
+
+    fn deadlines(&self) -> Vec<Deadline> {
+        let mut found = Vec::new();
+        if let OrderPhase::Open { until: Some(due), .. } = self.phase {
+            found.push(Deadline { name: format!("bid/{}", self.id), due });
+        }
+        if let Some(due) = self.lease.as_ref().and_then(LeaseRecord::deadline) {
+            found.push(Deadline { name: format!("manifest/{}", self.id), due });
+        }
+        found
+    }
+
+    fn row(&self) -> OrderRow {
+        OrderRow {
+            id: self.id.clone(),
+            phase: phase_word(self.phase).to_owned(),
+            bid: self.bid.as_ref().map(|bid| bid.state.as_str().to_owned()),
+            lease: self.lease.as_ref().map(|lease| lease.state.as_str().to_owned()),
+            seen_at: self.seen_at,
+            changed_at: self.changed_at,
+            body: serde_json::to_value(self).unwrap_or_default(),
+        }
+    }
+}
+
+impl DecisionSummary {
+    fn of(decision: &Decision, at: Timestamp) -> Self {
+        match &decision.outcome {
+            bidengine::Outcome::Bid { price, .. } => {
+                Self { at, price: Some(price.clone()), reason: None }
+            }
+            bidengine::Outcome::NoBid { reason, .. } => {
+                Self { at, price: None, reason: Some(reason.to_string()) }
+            }
+        }
+    }
+}
+
+/// The phase's word, for pages, metrics and filters.
+#[must_use]
+pub const fn phase_word(phase: OrderPhase) -> &'static str {
+    match phase {
+        OrderPhase::Seen => "seen",
+        OrderPhase::Declined => "declined",
+        OrderPhase::Bidding => "bidding",
+        OrderPhase::Open { .. } => "open",
+        OrderPhase::CloseWanted { .. } => "close_wanted",
+        OrderPhase::Won => "won",
+        OrderPhase::Lost => "lost",
+        OrderPhase::Done => "done",
+    }
+}
+
+/// The lowest height of several reads.
+#[must_use]
+pub fn lowest<const N: usize>(heights: [Height; N]) -> Height {
+    heights.into_iter().min().unwrap_or_default()
+}

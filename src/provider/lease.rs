@@ -1,0 +1,278 @@
+//! The life of one lease, from the block that made it to the last object gone; pure.
+//!
+//! [`advance`] is level-triggered: it compares what the chain answered, what the tenant uploaded and what the cluster
+//! answered with where the lease stood, and says what to do next. It may be called any number of times with the same
+//! facts; the effects that it asks for have keys, so that asking twice is asking once.
+//!
+//! Destruction needs evidence: [`Effect::Teardown`] follows only from a lease that the chain itself showed as ended, at
+//! a height. A lease that the chain did not show at all ends nothing.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::port::LeaseStatus;
+use crate::domain::{CloseReason, Height, Lease, LeaseId, LeaseState, Price};
+
+/// Where a lease stands for us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// Nothing was uploaded yet that matches the deployment's hash.
+    AwaitingManifest {
+        /// In block time: after this the lease is closed for want of a manifest. `None` while the deadline is off.
+        until: Option<Timestamp>,
+    },
+    /// A manifest is on its way into the cluster.
+    Applying {
+        /// Its hash.
+        hash: String,
+    },
+    /// A manifest was taken in by the cluster.
+    Running {
+        /// Its hash.
+        hash: String,
+    },
+    /// The cluster refused a manifest. What ran before it still runs.
+    Refused {
+        /// The refused manifest's hash.
+        hash: String,
+        /// What the cluster said.
+        reason: String,
+    },
+    /// We want it closed on chain; it runs until the chain says closed.
+    CloseWanted {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The chain said that it ended; its workload is being removed.
+    TearingDown,
+    /// Nothing of it is left.
+    Gone,
+}
+
+impl Phase {
+    /// The phase's word, for pages, metrics and filters.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::AwaitingManifest { .. } => "awaiting_manifest",
+            Self::Applying { .. } => "applying",
+            Self::Running { .. } => "running",
+            Self::Refused { .. } => "refused",
+            Self::CloseWanted { .. } => "close_wanted",
+            Self::TearingDown => "tearing_down",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// A lease of ours as the deployment's state keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Its path.
+    pub id: LeaseId,
+    /// Where it stood on chain when it was last read.
+    pub state: LeaseState,
+    /// Per block.
+    pub price: Price,
+    /// The block that made it.
+    pub created_at: Height,
+    /// Why it ended; [`CloseReason::Invalid`] while it runs.
+    pub reason: CloseReason,
+    /// The height of the newest evidence.
+    pub seen_at: Height,
+    /// Where it stands for us.
+    pub phase: Phase,
+    /// The manifest that the cluster took in last.
+    pub applied: Option<String>,
+    /// What the cluster answered last, and when (host's time).
+    pub status: Option<(Timestamp, LeaseStatus)>,
+}
+
+/// What is known when a lease is advanced.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The lease as the chain shows it, with the height of the answer; `None` when the answer did not have it.
+    pub lease: Option<(&'a Lease, Height)>,
+    /// The newest block time that was read.
+    pub block_time: Timestamp,
+    /// The deployment's hash on chain, lower-case hex; `None` when the deployment was not read.
+    pub deployment_hash: Option<&'a str>,
+    /// Hashes of the manifests that are stored, newest first.
+    pub manifests: &'a [String],
+    /// What became of the effect `apply/<lease>/<hash>` of the phase's hash.
+    pub apply: Outcome<'a>,
+    /// What became of the effect `teardown/<lease>`.
+    pub teardown: Outcome<'a>,
+    /// What the cluster answers now, with the host's time; `None` when it was not asked or gave no answer.
+    pub status: Option<(Timestamp, Option<&'a LeaseStatus>)>,
+    /// How long a tenant has to upload a manifest, in block time; `None` for no limit.
+    pub manifest_timeout: Option<SignedDuration>,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It was never asked for, or its outcome was taken in already.
+    Absent,
+    /// It was asked for and has no outcome yet.
+    Pending,
+    /// It was carried out.
+    Done,
+    /// It will not be carried out, for this reason.
+    Failed(&'a str),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Make the manifest with this hash what runs.
+    Apply {
+        /// The manifest.
+        hash: String,
+    },
+    /// Close the lease on chain (by closing its bid).
+    CloseBid {
+        /// What the chain is told.
+        reason: CloseReason,
+    },
+    /// Remove everything of it from the cluster.
+    Teardown,
+    /// Give back its reservation and hostnames.
+    Release,
+}
+
+impl LeaseRecord {
+    /// A lease as it is first seen on chain.
+    #[must_use]
+    pub fn seen(
+        lease: &Lease,
+        at: Height,
+        block_time: Timestamp,
+        manifest_timeout: Option<SignedDuration>,
+    ) -> Self {
+        let phase = if lease.state.is_running() {
+            Phase::AwaitingManifest {
+                until: manifest_timeout.and_then(|limit| block_time.checked_add(limit).ok()),
+            }
+        } else {
+            // It ended before we knew of it. A teardown makes sure that nothing of an earlier life is left.
+            Phase::TearingDown
+        };
+        Self {
+            id: lease.id.clone(),
+            state: lease.state,
+            price: lease.price.clone(),
+            created_at: lease.created_at,
+            reason: lease.reason,
+            seen_at: at,
+            phase,
+            applied: None,
+            status: None,
+        }
+    }
+
+    /// The deadline that this lease waits for.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::AwaitingManifest { until } => until,
+            _ => None,
+        }
+    }
+
+    /// Whether everything that was asked for runs.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+            && self.status.as_ref().is_some_and(|(_, status)| {
+                status.is_ready() && Some(&status.manifest_hash) == self.applied.as_ref()
+            })
+    }
+}
+
+/// Moves a lease on by what is known. Returns what is to be done; effects are repeatable.
+pub fn advance(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
+    if let Some((lease, at)) = facts.lease
+        && at >= record.seen_at
+    {
+        record.state = lease.state;
+        record.reason = lease.reason;
+        record.price = lease.price.clone();
+        record.seen_at = at;
+    }
+    if let Some((at, Some(status))) = facts.status {
+        record.status = Some((at, status.clone()));
+    }
+    if record.phase == Phase::Gone {
+        return Vec::new();
+    }
+    if record.state.is_running() { run(record, facts) } else { end(record, facts) }
+}
+
+/// The chain says that it ended.
+fn end(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
+    if record.phase == Phase::TearingDown && facts.teardown == Outcome::Done {
+        record.phase = Phase::Gone;
+        record.status = None;
+        return vec![Effect::Release];
+    }
+    record.phase = Phase::TearingDown;
+    vec![Effect::Teardown]
+}
+
+/// The chain says that it runs.
+fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
+    settle_apply(record, facts.apply);
+    if let Phase::CloseWanted { reason } = record.phase {
+        return vec![Effect::CloseBid { reason }];
+    }
+    // A manifest runs only while it is the one that the chain has the hash of; an older one keeps running until the
+    // tenant uploads its successor.
+    let wanted = facts
+        .deployment_hash
+        .and_then(|hash| facts.manifests.iter().find(|stored| stored.as_str() == hash));
+    match wanted {
+        Some(hash) if record.applied.as_ref() != Some(hash) => match &record.phase {
+            Phase::Refused { hash: refused, .. } if refused == hash => Vec::new(),
+            _ => {
+                record.phase = Phase::Applying { hash: hash.clone() };
+                vec![Effect::Apply { hash: hash.clone() }]
+            }
+        },
+        Some(hash) => {
+            record.phase = Phase::Running { hash: hash.clone() };
+            Vec::new()
+        }
+        None => miss_manifest(record, facts),
+    }
+}
+
+fn settle_apply(record: &mut LeaseRecord, outcome: Outcome<'_>) {
+    if let Phase::Applying { hash } = &record.phase {
+        match outcome {
+            Outcome::Done => {
+                record.applied = Some(hash.clone());
+                record.phase = Phase::Running { hash: hash.clone() };
+            }
+            Outcome::Failed(reason) => {
+                record.phase = Phase::Refused { hash: hash.clone(), reason: reason.to_owned() };
+            }
+            Outcome::Absent | Outcome::Pending => {}
+        }
+    }
+}
+
+/// No stored manifest has the deployment's hash.
+fn miss_manifest(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
+    match record.phase {
+        Phase::AwaitingManifest { until: Some(until) }
+            if facts.block_time >= until && facts.deployment_hash.is_some() =>
+        {
+            let reason = CloseReason::ManifestTimeout;
+            record.phase = Phase::CloseWanted { reason };
+            vec![Effect::CloseBid { reason }]
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,64 @@
+//! What an operator sets of the use cases: policy, prices, timings, streams.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::{
+    bidengine::{policy::Policy, price::Prices},
+    event::signature::StreamKey,
+};
+
+/// What an operator sets of the use cases.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What is bid on.
+    pub policy: Policy,
+    /// At which prices.
+    pub prices: Prices,
+    /// How long a bid stays open without a lease, in block time; `None` for ever.
+    pub bid_timeout: Option<SignedDuration>,
+    /// How long a tenant has to upload a manifest, in block time; `None` for ever.
+    pub manifest_timeout: Option<SignedDuration>,
+    /// How long a transaction may take into a block, in block time; the chain allows at most ten minutes.
+    pub transaction_ttl: SignedDuration,
+    /// Price of a unit of gas, in the fee's denom.
+    pub gas_price: crate::domain::Price,
+    /// How old an inventory may be when an order is placed on it.
+    pub inventory_max_age: SignedDuration,
+    /// How old a registration (own provider record, audits, parameters, balances) may be when an order is judged by it.
+    pub registration_max_age: SignedDuration,
+    /// How often open orders, own bids and own leases are compared with the chain, whatever the streams say.
+    pub reconcile_every: SignedDuration,
+    /// How long a claim on a subject lasts; a worker that dies holds its subjects so long.
+    pub claim_ttl: SignedDuration,
+    /// Whether an http service that names no hostname gets one.
+    pub static_hosts: bool,
+    /// The domain of those hostnames.
+    pub static_hosts_domain: String,
+    /// Hostnames that nobody may claim; `.example.com` blocks the domain and all below it.
+    pub blocked_hostnames: Vec<String>,
+    /// The cluster's address for forwarded ports.
+    pub public_hostname: String,
+    /// The streams that are taken, by name.
+    pub streams: BTreeMap<String, StreamSettings>,
+}
+
+/// What an operator sets of one stream.
+#[derive(Debug, Clone)]
+pub struct StreamSettings {
+    /// The indexer's verification keys.
+    pub keys: Vec<StreamKey>,
+    /// Whether a delivery that does not join is refused; otherwise it is stored and the gap is filled.
+    pub strict: bool,
+    /// Whether the stream was deleted: deliveries are answered 410.
+    pub deleted: bool,
+    /// No delivery and no heartbeat for so long makes the stream deaf.
+    pub deaf_after: SignedDuration,
+    /// Reads of the chain that unproven hints may cost a minute.
+    pub reads_per_minute: u32,
+    /// Where missing blocks are pulled from; the node where none is set.
+    pub pull_url: Option<String>,
+    /// How long a gap may close by itself before it is pulled.
+    pub backfill_after: SignedDuration,
+}

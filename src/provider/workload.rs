@@ -1,0 +1,156 @@
+//! The executor of cluster effects: a stored manifest becomes what runs, an ended lease's workload goes.
+
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{
+    Error, Provider,
+    deployment::DeploymentRecord,
+    intent::ClusterIntent,
+    port::{
+        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, Subject, Workload,
+    },
+    step::back_off,
+};
+use crate::{
+    domain::{Height, LeaseId},
+    manifest::Manifest,
+};
+
+/// Effects that are carried out at once.
+const CONCURRENCY: usize = 8;
+/// How often a workload that is going is looked at until it is gone.
+const GOING: SignedDuration = SignedDuration::from_millis(250);
+
+impl Provider {
+    /// Carries out due cluster effects. Returns how many were tried.
+    pub async fn run_workloads(&self) -> Result<u32, Error> {
+        let now = self.clock.now();
+        let until = now.saturating_add(self.settings().claim_ttl).unwrap_or(Timestamp::MAX);
+        let claims = self.store.claim_effects(&self.worker, now, until, 32).await?;
+        let count = u32::try_from(claims.len()).unwrap_or(u32::MAX);
+        let reports: Vec<Result<bool, _>> = stream::iter(claims)
+            .map(|claim| async move {
+                let report = self.carry_out(&claim).await;
+                self.store.report_effect(&claim, &report, self.clock.now()).await
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        for report in reports {
+            report?;
+        }
+        Ok(count)
+    }
+
+    async fn carry_out(&self, claim: &EffectClaim) -> EffectReport {
+        let effect = &claim.effect;
+        let intent: ClusterIntent = match serde_json::from_value(effect.body.clone()) {
+            Ok(intent) => intent,
+            Err(error) => return failed(format!("the stored effect cannot be read: {error}")),
+        };
+        let outcome = match &intent {
+            ClusterIntent::Apply { lease, hash, group } => self.apply(lease, hash, group).await,
+            ClusterIntent::Teardown { lease } => self.teardown(lease).await,
+        };
+        match outcome {
+            Ok(Carried::Done) => EffectReport::Settled(EffectState::Done { outcome: json!({}) }),
+            Ok(Carried::Refused(reason)) => {
+                tracing::warn!(effect = %effect.key, %reason, "the cluster refused");
+                failed(reason)
+            }
+            Ok(Carried::Going) => self.later("the workload is going", GOING),
+            Err(error) => self.later(&error.to_string(), back_off(effect.attempts)),
+        }
+    }
+
+    fn later(&self, error: &str, wait: SignedDuration) -> EffectReport {
+        let at = self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        EffectReport::Later { error: error.to_owned(), at }
+    }
+
+    async fn apply(&self, lease: &LeaseId, hash: &str, group: &str) -> Result<Carried, Error> {
+        let deployment = lease.deployment();
+        // The deployment may have been updated since the manifest was taken: what runs is kept until its manifest comes.
+        let seen_at = self.seen_at(lease).await?;
+        let on_chain = self.chain.deployment(deployment, seen_at).await?;
+        if let Some(found) = on_chain.value
+            && found.hash != hash
+        {
+            return Ok(Carried::Refused(format!(
+                "superseded: the deployment's hash is now {}",
+                found.hash
+            )));
+        }
+        let stored = self.store.manifests(deployment).await?;
+        let Some(row) = stored.into_iter().find(|row| row.hash == hash) else {
+            return Ok(Carried::Refused("the manifest is not stored any more".to_owned()));
+        };
+        let manifest = match Manifest::from_json(row.body.as_bytes()) {
+            Ok(manifest) => manifest,
+            Err(_) => return Ok(Carried::Refused("the stored manifest cannot be read".to_owned())),
+        };
+        let Some(found) = manifest.group(group) else {
+            return Ok(Carried::Refused(format!("the manifest has no group {group:?}")));
+        };
+        let workload = Workload {
+            lease: lease.clone(),
+            manifest_hash: hash.to_owned(),
+            group: found.clone(),
+            hostnames: self.routes(lease, found).await?,
+        };
+        match self.cluster.apply(&workload).await {
+            Ok(()) => Ok(Carried::Done),
+            Err(error) if error.kind == ClusterErrorKind::Unavailable => Err(error.into()),
+            Err(error) => Ok(Carried::Refused(error.detail)),
+        }
+    }
+
+    async fn seen_at(&self, lease: &LeaseId) -> Result<Height, Error> {
+        let state =
+            self.store.subject_state(&Subject::Deployment(lease.deployment().clone())).await?;
+        let record = state.and_then(|state| serde_json::from_value::<DeploymentRecord>(state).ok());
+        Ok(record.map_or(Height(0), |record| record.seen_at))
+    }
+
+    async fn routes(
+        &self,
+        lease: &LeaseId,
+        group: &crate::manifest::Group,
+    ) -> Result<Vec<HostnameRoute>, Error> {
+        let claimed = self.store.hostnames(lease).await?;
+        Ok(claimed
+            .into_iter()
+            .filter_map(|claim| {
+                let service =
+                    group.services.iter().find(|service| service.name == claim.service)?;
+                let port = service
+                    .ingresses()
+                    .next()
+                    .and_then(|expose| u16::try_from(expose.port).ok())?;
+                Some(HostnameRoute { hostname: claim.hostname, service: claim.service, port })
+            })
+            .collect())
+    }
+
+    async fn teardown(&self, lease: &LeaseId) -> Result<Carried, Error> {
+        match self.cluster.teardown(lease).await {
+            Ok(true) => Ok(Carried::Done),
+            Ok(false) => Ok(Carried::Going),
+            Err(error) if error.kind == ClusterErrorKind::NotFound => Ok(Carried::Done),
+            // A teardown that is refused now is asked for again: only "gone" ends it.
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+enum Carried {
+    Done,
+    Going,
+    Refused(String),
+}
+
+fn failed(reason: String) -> EffectReport {
+    EffectReport::Settled(EffectState::Failed { outcome: json!({ "reason": reason }) })
+}
