@@ -1,1 +1,129 @@
-//! What a tenant's tool calls.
+//! The tenant's side: what a tool that deploys needs of the chain and of a provider's gateway.
+//!
+//! [`Tenant`] ties it together: it signs unordered transactions of its own ([`node`]), makes its own short-lived tokens
+//! ([`token`]), talks to the gateway ([`gateway`]), and walks a deployment through its life ([`Tenant::deploy`]). It keeps
+//! nothing: everything about a deployment is on chain.
+
+pub mod deploy;
+pub mod gateway;
+pub mod node;
+pub mod token;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use self::{gateway::Gateway, node::Node};
+use crate::{
+    domain::{Address, Coin, DeploymentId, Price},
+    manifest::Violation,
+    wire::key::SecretKey,
+};
+
+/// A tenant: a key, a node, and the gateway of a provider.
+#[derive(Debug)]
+pub struct Tenant {
+    /// The account's key.
+    pub key: SecretKey,
+    /// The chain.
+    pub node: Node,
+    /// Where manifests go and status comes from.
+    pub gateway: Gateway,
+    /// What a unit of gas is paid with.
+    pub gas_price: Price,
+    /// The host's clock: tokens are valid from now on.
+    pub now: fn() -> Timestamp,
+    /// Sixty-four random bits: they make time-outs unique.
+    pub entropy: fn() -> u64,
+}
+
+impl Tenant {
+    /// The account.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        self.key.public_key().address()
+    }
+
+    /// The account's deployment `dseq`.
+    #[must_use]
+    pub fn deployment(&self, dseq: u64) -> DeploymentId {
+        DeploymentId::new(self.address().clone(), dseq)
+    }
+}
+
+/// What a deployment may cost and how long its steps may take.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Put into escrow.
+    pub deposit: Coin,
+    /// Only this provider's bids count.
+    pub provider: Option<Address>,
+    /// How long to wait for a bid on every order.
+    pub bid_wait: Duration,
+    /// How long to wait until everything is ready.
+    pub ready_wait: Duration,
+}
+
+/// Why a tenant's wish was not fulfilled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The document breaks rules.
+    #[error("the document is refused: {}", list(.0))]
+    Document(Vec<Violation>),
+    /// The node or the gateway gave no answer.
+    #[error("{doing}: {detail}")]
+    Unreachable {
+        /// What was tried.
+        doing: &'static str,
+        /// What went wrong.
+        detail: String,
+    },
+    /// The chain refused a transaction.
+    #[error("the chain refused {doing}: {detail}")]
+    Chain {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        detail: String,
+    },
+    /// The gateway refused a request.
+    #[error("the provider answered {status} to {doing}: {detail}")]
+    Gateway {
+        /// What was tried.
+        doing: &'static str,
+        /// The status.
+        status: u16,
+        /// The body, shortened.
+        detail: String,
+    },
+    /// Nobody bid in time.
+    #[error("nobody bid on {order} in time{}", why.as_ref().map(|why| format!(":\n{why}")).unwrap_or_default())]
+    NoBid {
+        /// The order.
+        order: String,
+        /// Why the provider did not, when it says so.
+        why: Option<String>,
+    },
+    /// Bids were taken and the services were not ready in time.
+    #[error("not everything was ready in time:\n{0}")]
+    NotReady(String),
+    /// There is no such deployment, or no lease of it.
+    #[error("{0}")]
+    Absent(String),
+}
+
+fn list(violations: &[Violation]) -> String {
+    let lines: Vec<String> = violations
+        .iter()
+        .map(|violation| {
+            let place = match (violation.line, violation.column) {
+                (Some(line), Some(column)) => format!("line {line}, column {column}: "),
+                (Some(line), None) => format!("line {line}: "),
+                _ if violation.pointer.is_empty() => String::new(),
+                _ => format!("{}: ", violation.pointer),
+            };
+            format!("\n  {place}{} [{}]", violation.message, violation.code)
+        })
+        .collect();
+    lines.concat()
+}
