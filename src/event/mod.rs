@@ -20,4 +20,3 @@ pub mod subject;
 
 pub use envelope::{BlockEvent, BlockRef, ChainEvent, CloudEvent, EventIdentity};
 pub use hash::{BlockHash, BodyDigest, TxHash};
-pub use link::StreamState;

@@ -1,12 +1,11 @@
 //! Blocks in order, out of order, twice, in parts, and not at all.
 
-use jiff::Timestamp;
 use lessor::{
     domain::Height,
     event::{
-        BlockEvent, BlockHash, BlockRef, CloudEvent, StreamState,
-        envelope::{Heartbeat, Payload, Rewind},
-        link::{Change, Gap, Link, MAX_AHEAD, Outcome, RewindVerdict},
+        BlockEvent, BlockHash, BlockRef,
+        envelope::Rewind,
+        link::{Gap, Link, MAX_AHEAD, Outcome, RewindVerdict},
     },
 };
 use proptest::prelude::*;
@@ -171,65 +170,24 @@ fn blocks_ahead_are_kept_up_to_a_bound_and_the_rest_shows_as_a_gap_again() {
 }
 
 #[test]
-fn a_short_rewind_marks_and_goes_on_from_its_block_and_a_long_one_waits_for_an_operator() {
-    let now = Timestamp::UNIX_EPOCH;
-    let event = |payload| CloudEvent {
-        id: "a".to_owned(),
-        source: "urn:b".to_owned(),
-        subject: None,
-        time: None,
-        sequence: None,
-        partition_key: None,
-        payload,
-    };
-    let rewind =
-        |to| event(Payload::Rewind(Rewind { to: at(to), reason: "a wrong fork".to_owned() }));
-    let mut state = StreamState { link: Link::at(at(100)), ..StreamState::default() };
-    assert_eq!(state.take(&[rewind(100)], 10, now), [Change::Rewind(RewindVerdict::Nothing)]);
-    assert_eq!(
-        state.take(&[rewind(95)], 10, now),
-        [Change::Rewind(RewindVerdict::Mark(gap(96, 100)))]
-    );
-    assert_eq!(state.cursor(), Some(at(95)));
-    state.reconciled();
-    assert_eq!(state.rewind, None);
-
-    assert_eq!(
-        state.take(&[rewind(50)], 10, now),
-        [Change::Rewind(RewindVerdict::NeedsApproval(gap(51, 95)))]
-    );
-    assert_eq!(state.cursor(), Some(at(95)));
-    state.reconciled();
-    assert!(state.rewind.is_some(), "an operator has not agreed");
-    state.accept_rewind(now);
-    assert_eq!(state.cursor(), Some(at(50)));
+fn a_short_rewind_marks_and_a_long_one_waits_for_an_operator() {
+    let rewind = |to| Rewind { to: at(to), reason: "a wrong fork".to_owned() };
+    let mut link = Link::at(at(100));
+    assert_eq!(link.judge_rewind(&rewind(100), 10), RewindVerdict::Nothing);
+    assert_eq!(link.judge_rewind(&rewind(90), 10), RewindVerdict::Mark(gap(91, 100)));
+    assert_eq!(link.judge_rewind(&rewind(89), 10), RewindVerdict::NeedsApproval(gap(90, 100)));
+    assert_eq!(link, Link::at(at(100)), "a verdict moves nothing");
+    link.rewound(at(90));
+    assert_eq!(link.receive(&block(Some(90), 95)), Outcome::Advanced { closed_gap: false });
 }
 
 #[test]
-fn a_gap_remembers_since_when_it_is_open_and_a_heartbeat_tells_the_indexers_tip() {
-    let second = |second| Timestamp::from_second(second).unwrap();
-    let of = |payload| CloudEvent {
-        id: "a".to_owned(),
-        source: "urn:b".to_owned(),
-        subject: None,
-        time: None,
-        sequence: None,
-        partition_key: None,
-        payload,
-    };
-    let mut state = StreamState { link: Link::at(at(10)), ..StreamState::default() };
-    state.take(&[of(Payload::Block(block(Some(12), 13)))], 10, second(100));
-    state.take(&[of(Payload::Block(block(Some(13), 14)))], 10, second(101));
-    assert_eq!(state.gap_since, Some(second(100)));
-    let heartbeat =
-        Heartbeat { chain_id: "local".to_owned(), tip_height: Height(40), tip_time: second(90) };
-    state.take(&[of(Payload::Heartbeat(heartbeat))], 10, second(102));
-    assert_eq!(state.indexer_tip(), Some(Height(40)));
-    assert_eq!(state.heard_at, Some(second(102)));
-    state.backfilled(at(12), second(103));
-    assert_eq!((state.gap_since, state.cursor()), (None, Some(at(14))));
-    let stored = serde_json::to_string(&state).unwrap();
-    assert_eq!(serde_json::from_str::<StreamState>(&stored).unwrap(), state);
+fn what_is_stored_of_a_stream_is_what_was_there() {
+    let mut link = Link::at(at(10));
+    link.receive(&block(Some(14), 15));
+    link.receive(&part(Some(15), 17, 1, 2));
+    let stored = serde_json::to_string(&link).unwrap();
+    assert_eq!(serde_json::from_str::<Link>(&stored).unwrap(), link);
 }
 
 proptest! {

@@ -1,16 +1,21 @@
-//! Whether the blocks of a stream join: the cursor, what came ahead of it, what is still in parts.
+//! Whether the blocks of a stream join: what has come without a hole (the *cursor*), what came ahead of it, what is
+//! still in parts. A value that the store keeps per stream, and pure functions on it.
+//!
+//! It judges order and completeness only. The events of a block are stored and worked on whatever the verdict here is,
+//! because events are hints; a hole costs a backfill, never a decision.
+//!
+//! The one surprising fact: while a gap is open the cursor stays where it is, so there is at most one gap, from the
+//! cursor up to the first block that came ahead; a second hole shows once the first is closed.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    domain::Height,
-    event::{
-        envelope::{BlockEvent, BlockRef, Rewind},
-        hash::BlockHash,
-    },
+use super::{
+    envelope::{BlockEvent, BlockRef, Rewind},
+    hash::BlockHash,
 };
+use crate::domain::Height;
 
 /// The most separate runs of blocks that are kept ahead of the cursor; the highest are forgotten beyond it and show as
 /// a gap again later.
