@@ -206,7 +206,8 @@ proptest! {
         for block in order {
             let before = link.cursor();
             let outcome = link.receive(block);
-            prop_assert!(!matches!(outcome, Outcome::Conflict { .. } | Outcome::Incomplete));
+            let refused = matches!(outcome, Outcome::Conflict { .. } | Outcome::Incomplete);
+            prop_assert!(!refused, "{:?}", outcome);
             prop_assert!(link.cursor().map(|cursor| cursor.height) >= before.map(|cursor| cursor.height));
         }
         prop_assert_eq!(link.cursor(), blocks.last().map(|block| block.at));
