@@ -18,6 +18,7 @@ use super::{
         ChainError, ChainErrorKind, Committed, Loaded, Observation, Reservations, Seen, Subject,
         Tip,
     },
+    reconcile::ProviderRecord,
 };
 use crate::{
     bidengine::ObservedInventory,
@@ -69,6 +70,20 @@ const OUT_OF_READS: SignedDuration = SignedDuration::from_secs(5);
 const SAME_HEIGHT_TRIES: u32 = 4;
 
 impl Provider {
+    /// Makes the provider's own subject known, so that it is reconciled; a store that knows it keeps its pace.
+    pub async fn begin(&self, now: Timestamp) -> Result<(), Error> {
+        let known = self.store.subject_state(&Subject::Provider).await?;
+        let reconciled = known
+            .and_then(|state| serde_json::from_value::<ProviderRecord>(state).ok())
+            .and_then(|record| record.reconciled_at);
+        let fresh =
+            reconciled.is_some_and(|at| now.duration_since(at) < self.settings().reconcile_every);
+        if !fresh {
+            self.store.wake(&[Subject::Provider], None, now).await?;
+        }
+        Ok(())
+    }
+
     /// Runs due steps and effects until nothing is due or the budget is used up.
     pub async fn step(&self, budget: Budget) -> Result<Pass, Error> {
         let mut pass = Pass::default();
