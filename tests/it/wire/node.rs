@@ -44,10 +44,13 @@ fn recorded_answers_come_out_as_the_same_json() {
     ] {
         for (name, json) in corpus::json_files(&chain.join(folder)) {
             let single = json["method"].is_null() || json["method"] == "broadcast_tx_sync";
-            if let Some(answer) = json.pointer(pointer).filter(|_| single) {
-                recode(&name, answer);
-                count += 1;
+            let Some(answer) = json.pointer(pointer).filter(|_| single) else { continue };
+            match answer.pointer("/result/response") {
+                // Some of the unordered ones are simulations.
+                Some(_) => recodes::<AbciQuery>(&name, answer),
+                None => recode(&name, answer),
             }
+            count += 1;
         }
     }
     recodes::<Status>("status", &corpus::json(&chain.join("rpc/status.json")));
