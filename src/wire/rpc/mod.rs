@@ -231,7 +231,8 @@ impl RpcError {
 pub struct Response<T> {
     /// Always `2.0`.
     pub jsonrpc: String,
-    /// That of the call; −1 when it came as a GET.
+    /// That of the call; −1 when it came as a GET, missing when the call could not be read.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub id: Value,
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

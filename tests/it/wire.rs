@@ -1,1 +1,0 @@
-//! Tests of `wire` through its public surface.
