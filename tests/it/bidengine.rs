@@ -162,18 +162,17 @@ fn an_unregistered_provider_bids_on_nothing_and_says_so() {
 
 #[test]
 fn each_free_check_declines_by_its_own_reason() {
-    use Rule::*;
-    declines(NotPaused, |facts, _, _| facts.paused = Some("maintenance".into()));
-    declines(OrderOpen, |facts, _, _| facts.order.state = OrderState::Active);
-    declines(GroupOpen, |facts, _, _| facts.group_state = Some(GroupState::Paused));
-    declines(GroupOpen, |facts, _, _| facts.group_state = None);
-    declines(DeploymentActive, |facts, _, _| {
+    declines(Rule::NotPaused, |facts, _, _| facts.paused = Some("maintenance".into()));
+    declines(Rule::OrderOpen, |facts, _, _| facts.order.state = OrderState::Active);
+    declines(Rule::GroupOpen, |facts, _, _| facts.group_state = Some(GroupState::Paused));
+    declines(Rule::GroupOpen, |facts, _, _| facts.group_state = None);
+    declines(Rule::DeploymentActive, |facts, _, _| {
         facts.deployment_state = Some(DeploymentState::Closed);
     });
-    declines(OtherOwner, |facts, _, _| {
+    declines(Rule::OtherOwner, |facts, _, _| {
         facts.provider_address = address(1);
     });
-    declines(NoOwnBid, |facts, _, _| {
+    declines(Rule::NoOwnBid, |facts, _, _| {
         facts.own_bid = Some(Bid {
             id: facts.order.id.bid(&facts.provider_address),
             state: BidState::Closed,
@@ -182,13 +181,13 @@ fn each_free_check_declines_by_its_own_reason() {
             reclamation_window_s: None,
         });
     });
-    declines(DepositAccepted, |_, policy, _| policy.bid_deposit = coin("499999uact"));
-    declines(DepositAccepted, |facts, policy, _| {
+    declines(Rule::DepositAccepted, |_, policy, _| policy.bid_deposit = coin("499999uact"));
+    declines(Rule::DepositAccepted, |facts, policy, _| {
         policy.bid_deposit = coin("500000uusd");
         facts.balances.push(coin("500000uusd"));
     });
-    declines(DepositCovered, |facts, _, _| facts.balances[0] = coin("499999uact"));
-    declines(FeesCovered, |facts, _, _| facts.balances[1] = coin("99999uakt"));
+    declines(Rule::DepositCovered, |facts, _, _| facts.balances[0] = coin("499999uact"));
+    declines(Rule::FeesCovered, |facts, _, _| facts.balances[1] = coin("99999uakt"));
 }
 
 #[test]
@@ -250,35 +249,34 @@ fn owners_are_denied_or_allowed_by_name() {
 
 #[test]
 fn each_policy_check_declines_by_its_own_reason() {
-    use Rule::*;
-    declines(OpenBidsLimit, |facts, policy, _| {
+    declines(Rule::OpenBidsLimit, |facts, policy, _| {
         policy.max_open_bids = Some(3);
         facts.open_bids = 3;
     });
-    declines(LeasesLimit, |_, policy, _| policy.max_leases = Some(0));
-    declines(DenomAccepted, |_, policy, _| policy.accepted_denoms = vec![Denom::uakt()]);
-    declines(ProviderAttributes, |facts, _, _| {
+    declines(Rule::LeasesLimit, |_, policy, _| policy.max_leases = Some(0));
+    declines(Rule::DenomAccepted, |_, policy, _| policy.accepted_denoms = vec![Denom::uakt()]);
+    declines(Rule::ProviderAttributes, |facts, _, _| {
         facts.order.spec.requirements.signed_by = SignedBy::default();
         facts.order.spec.requirements.attributes = attributes(&[("region", "eu")]);
     });
-    declines(OrderAttributes, |_, policy, _| {
+    declines(Rule::OrderAttributes, |_, policy, _| {
         policy.required_order_attributes = attributes(&[("owner", "me")]);
     });
-    declines(SignedBy, |facts, _, _| facts.audited.clear());
-    declines(Volumes, |facts, _, _| {
+    declines(Rule::SignedBy, |facts, _, _| facts.audited.clear());
+    declines(Rule::Volumes, |facts, _, _| {
         let volume = facts.order.spec.units[0].resources.storage[0].clone();
         facts.order.spec.units[0].resources.storage = vec![volume; 5];
     });
-    declines(GroupLimits, |facts, _, _| facts.order.spec.units[0].resources.cpu_milli = 9);
-    declines(OrderSize, |facts, policy, _| {
+    declines(Rule::GroupLimits, |facts, _, _| facts.order.spec.units[0].resources.cpu_milli = 9);
+    declines(Rule::OrderSize, |facts, policy, _| {
         facts.order.spec.units[0].count = 3;
         policy.max_order = MaxOrder { cpu_milli: Some(299), ..MaxOrder::default() };
     });
-    declines(StorageCapability, |facts, _, _| {
+    declines(Rule::StorageCapability, |facts, _, _| {
         facts.order.spec.units[0].resources.storage[0].attributes =
             attributes(&[("persistent", "true"), ("class", "beta3")]);
     });
-    declines(GpuCapability, |facts, _, _| {
+    declines(Rule::GpuCapability, |facts, _, _| {
         facts.order.spec.units[0].resources.gpu_units = 1;
         facts.order.spec.units[0].resources.gpu_attributes =
             attributes(&[("vendor/nvidia/model/a100", "true")]);
