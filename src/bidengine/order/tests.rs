@@ -26,10 +26,12 @@ fn view(height: u64) -> OrderView {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is written where a view has an option")]
 fn bid(state: BidState, created_at: u64) -> Option<OwnBid> {
     Some(OwnBid { state, created_at: Height(created_at) })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is written where a view has an option")]
 fn order_is(order: OrderState) -> Option<OrderStates> {
     Some(OrderStates { order, ..OPEN })
 }
@@ -391,20 +393,16 @@ impl World {
             Happening::CloseExpires if self.chain.close == Transaction::InFlight => {
                 self.chain.close = Transaction::Expired;
             }
-            Happening::TenantTakesOurs => {
-                if self.takes_bids() && self.bid_is(BidState::Open) {
-                    self.set_bid(BidState::Active);
-                    self.set_order(OrderState::Active);
-                    self.chain.lease = LeaseHolder::Us;
-                }
+            Happening::TenantTakesOurs if self.takes_bids() && self.bid_is(BidState::Open) => {
+                self.set_bid(BidState::Active);
+                self.set_order(OrderState::Active);
+                self.chain.lease = LeaseHolder::Us;
             }
-            Happening::TenantTakesOther { marks_us_lost } => {
-                if self.takes_bids() {
-                    self.set_order(OrderState::Active);
-                    self.chain.lease = LeaseHolder::Other;
-                    if marks_us_lost && self.bid_is(BidState::Open) {
-                        self.set_bid(BidState::Lost);
-                    }
+            Happening::TenantTakesOther { marks_us_lost } if self.takes_bids() => {
+                self.set_order(OrderState::Active);
+                self.chain.lease = LeaseHolder::Other;
+                if marks_us_lost && self.bid_is(BidState::Open) {
+                    self.set_bid(BidState::Lost);
                 }
             }
             Happening::OrderCloses => self.close_order(),
@@ -556,12 +554,12 @@ impl World {
         }
     }
 
-    /// Lets everything that is on its way arrive, until nothing changes any more.
-    fn settle(&mut self) {
-        for _ in 0..20 {
+    /// Lets everything that is on its way arrive, eight times with `blocks` between.
+    fn settle(&mut self, blocks: u64) {
+        for _ in 0..8 {
             self.create_lands();
             self.close_lands();
-            self.chain.at = at(self.chain.at.height.0 + 10);
+            self.chain.at = at(self.chain.at.height.0 + blocks);
             self.step(false, true);
         }
     }
@@ -578,7 +576,10 @@ proptest! {
         for happening in story {
             world.happen(happening);
         }
-        world.settle();
+        world.settle(1);
+        let waits = world.takes_bids() && matches!(world.phase, OrderPhase::Open { .. });
+        prop_assert!(!world.bid_is(BidState::Open) || waits, "a bid that nobody can take is closed");
+        world.settle(10);
         let holds = world.bid_is(BidState::Open) || world.lease_lives;
         prop_assert_eq!(world.chain.reserved, holds);
         prop_assert_eq!(world.lease_lives, world.chain.lease == LeaseHolder::Us);
