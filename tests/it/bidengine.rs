@@ -1,5 +1,7 @@
 //! Tests of `bidengine` through its public surface: whole decisions, their record, and what an operator reads.
 
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
+
 use lessor::{
     bidengine::{
         Decision, Facts, ObservedInventory, Outcome, Policy, Prices, Rule, StageName, decide,
@@ -18,6 +20,7 @@ use lessor::{
 
 const MI: u64 = 1 << 20;
 const GI: u64 = 1 << 30;
+const DAY: u64 = 86_400;
 const REGION: (&str, &str) = ("region", "us-west");
 
 fn address(number: u8) -> Address {
@@ -368,7 +371,6 @@ fn the_notice_is_what_the_order_wants_what_the_market_bounds_and_what_the_operat
         };
         decide(&facts, &policy, &Prices::default()).bid.map(|bid| bid.reclamation_window_s)
     };
-    const DAY: u64 = 86_400;
     assert_eq!(window(None, None, DAY), Some(None));
     assert_eq!(window(None, Some(DAY), DAY), Some(Some(DAY)));
     assert_eq!(window(None, Some(60), DAY), Some(None), "the market would refuse it");

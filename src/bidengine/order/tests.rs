@@ -383,7 +383,7 @@ impl World {
         match happening {
             Happening::Step { bids, fits } => self.step(bids, fits),
             Happening::Blocks(count) => {
-                self.chain.at = at(self.chain.at.height.0 + u64::from(count))
+                self.chain.at = at(self.chain.at.height.0 + u64::from(count));
             }
             Happening::CreateLands => self.create_lands(),
             Happening::CreateExpires if self.chain.create == Transaction::InFlight => {

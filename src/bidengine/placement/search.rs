@@ -243,7 +243,7 @@ impl<'a> UnitPlan<'a> {
 
 /// How far a node is from enough, in billionths of what is needed.
 fn gap_share(missing: &Missing) -> u64 {
-    let gap = u128::from(missing.needed.saturating_sub(missing.there)) * 1_000
+    let gap = u128::from(missing.needed.saturating_sub(missing.there)) * 1_000_000_000
         / u128::from(missing.needed.max(1));
     u64::try_from(gap).unwrap_or(u64::MAX)
 }
