@@ -170,3 +170,138 @@ pub(super) fn gpu_answered(resources: &Resources, provider: &[Attribute]) -> boo
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixtures::*, *};
+    use crate::domain::SignedBy;
+
+    #[test]
+    fn a_required_key_is_a_pattern_whose_star_stops_at_a_slash() {
+        for (pattern, name, expected) in [
+            ("vendor/nvidia/model/*", "vendor/nvidia/model/a100", true),
+            ("vendor/nvidia/model/*", "vendor/nvidia/model/a100/ram/80Gi", false),
+            ("vendor/*", "vendor/nvidia/model/a100", false),
+            ("vendor/nvidia/model/a100*", "vendor/nvidia/model/a100-sxm", true),
+            ("[a", "a", false),
+            ("[a", "[a", false),
+            ("region", "region", true),
+            ("region", "regions", false),
+            ("", "", true),
+            ("*", "", true),
+            ("*", "a/b", false),
+            ("a*b*c", "axxbyybzc", true),
+            ("a?c", "abc", true),
+            ("a?c", "a/c", false),
+            ("a[b-d]e", "ace", true),
+            ("a[^b-d]e", "ace", false),
+            ("a[^b-d]e", "afe", true),
+            ("[]a]", "]", false),
+            ("[-a]", "-", false),
+            ("[a-]", "a", false),
+            ("[\\]a]", "]", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "axb", false),
+            ("a\\", "a\\", false),
+            ("*x", "xxx", true),
+        ] {
+            assert_eq!(glob_matches(pattern, name), expected, "{pattern:?} on {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_compared_exactly_and_every_required_attribute_must_be_there() {
+        let there = attributes(&[("region", "us-west"), ("tier", "community")]);
+        assert!(is_subset(&attributes(&[("reg*", "us-west")]), &there));
+        assert!(!is_subset(&attributes(&[("region", "US-west")]), &there));
+        assert!(!is_subset(&attributes(&[("region", "us-west"), ("cpu", "arm")]), &there));
+        assert!(is_subset(&[], &[]));
+    }
+
+    fn requirements(all_of: &[u8], any_of: &[u8], pairs: &[(&str, &str)]) -> Requirements {
+        let texts = |numbers: &[u8]| numbers.iter().map(|n| address(*n).to_string()).collect();
+        Requirements {
+            signed_by: SignedBy { all_of: texts(all_of), any_of: texts(any_of) },
+            attributes: attributes(pairs),
+        }
+    }
+
+    fn audits(auditors: &[u8], pairs: &[(&str, &str)]) -> Vec<AuditedAttributes> {
+        let audit = |number: &u8| AuditedAttributes {
+            auditor: address(*number),
+            attributes: attributes(pairs),
+        };
+        auditors.iter().map(audit).collect()
+    }
+
+    #[test]
+    fn all_of_wants_every_auditor_any_of_one_and_both_lists_hold() {
+        const REGION: &[(&str, &str)] = &[("region", "us-west")];
+        for (all_of, any_of, signers, expected) in [
+            (&[][..], &[][..], &[][..], true),
+            (&[1, 2], &[], &[1], false),
+            (&[1, 2], &[], &[1, 2], true),
+            (&[], &[1, 2], &[1], true),
+            (&[], &[1, 2], &[], false),
+            (&[1, 2], &[3], &[1, 2], false),
+            (&[1, 2], &[3], &[1, 2, 3], true),
+            (&[1, 2], &[3], &[3], false),
+        ] {
+            assert_eq!(
+                signed_by(&requirements(all_of, any_of, REGION), &audits(signers, REGION)),
+                expected,
+                "all of {all_of:?}, any of {any_of:?}, signed by {signers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_auditor_must_have_signed_the_required_attributes_and_not_just_something() {
+        let wanted = requirements(&[1], &[], &[("region", "us-west")]);
+        assert!(!signed_by(&wanted, &audits(&[1], &[("region", "eu")])));
+        let nothing = requirements(&[1], &[], &[]);
+        assert!(signed_by(&nothing, &audits(&[1], &[])));
+        assert!(!signed_by(&nothing, &[]));
+    }
+
+    fn with_storage(volumes: &[crate::domain::Volume]) -> Resources {
+        unit(1, 100, MI, 1).storage(volumes).resources
+    }
+
+    #[test]
+    fn a_volume_needs_one_capability_set_with_all_its_attributes() {
+        let wanted = with_storage(&[volume(MI, &[]), persistent("default", GI)]);
+        let one_set = attributes(&[
+            ("capabilities/storage/1/persistent", "true"),
+            ("capabilities/storage/1/class", "default"),
+        ]);
+        let two_sets = attributes(&[
+            ("capabilities/storage/1/persistent", "true"),
+            ("capabilities/storage/2/class", "default"),
+        ]);
+        let too_deep = attributes(&[
+            ("capabilities/storage/1/x/persistent", "true"),
+            ("capabilities/storage/1/x/class", "default"),
+        ]);
+        assert_eq!(unanswered_volume(&wanted, &one_set), None);
+        assert!(unanswered_volume(&wanted, &two_sets).is_some());
+        assert!(unanswered_volume(&wanted, &too_deep).is_some());
+        assert_eq!(unanswered_volume(&with_storage(&[volume(MI, &[])]), &[]), None);
+    }
+
+    #[test]
+    fn a_gpu_needs_one_of_its_models_among_the_capabilities() {
+        let wants = |keys: &[&str]| unit(1, 100, MI, 1).gpu(1, keys).resources;
+        let provider = attributes(&[("capabilities/gpu/vendor/nvidia/model/a100", "true")]);
+        assert!(gpu_answered(&wants(&["vendor/nvidia/model/a100"]), &provider));
+        assert!(gpu_answered(&wants(&["vendor/nvidia/model/*"]), &provider));
+        assert!(gpu_answered(
+            &wants(&["vendor/nvidia/model/h100", "vendor/nvidia/model/a100"]),
+            &provider
+        ));
+        assert!(!gpu_answered(&wants(&["vendor/nvidia/model/h100"]), &provider));
+        assert!(!gpu_answered(&wants(&["vendor/nvidia/model/a100/ram/80Gi"]), &provider));
+        assert!(gpu_answered(&wants(&[]), &[]));
+        assert!(!gpu_answered(&wants(&["vendor/nvidia/model/a100"]), &[]));
+    }
+}

@@ -16,6 +16,8 @@ mod check;
 mod decision;
 mod eligibility;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 mod limits;
 pub mod order;
 pub mod placement;

@@ -26,7 +26,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             Outcome::Bid { price } => {
-                writeln!(f, "order {}: bid at {price} per block", self.order)?
+                writeln!(f, "order {}: bid at {price} per block", self.order)?;
             }
             Outcome::NoBid { reason } => {
                 writeln!(f, "order {}: no bid, {}", self.order, reason.reason())?;

@@ -197,7 +197,7 @@ impl<'a> Search<'a> {
             })
             .collect();
         nodes.sort_by_cached_key(|refusal| {
-            let gap = refusal.missing.iter().map(gap_permille).fold(0, u64::saturating_add);
+            let gap = refusal.missing.iter().map(gap_share).fold(0, u64::saturating_add);
             (refusal.excluded.is_some(), refusal.missing.len(), gap)
         });
         let nearest = nodes.first().filter(|refusal| refusal.excluded.is_none()).cloned();
@@ -241,9 +241,9 @@ impl<'a> UnitPlan<'a> {
     }
 }
 
-/// How far a node is from enough, in thousandths of what is needed.
-fn gap_permille(missing: &Missing) -> u64 {
-    let gap = u128::from(missing.needed.saturating_sub(missing.there)) * 1_000
+/// How far a node is from enough, in billionths of what is needed.
+fn gap_share(missing: &Missing) -> u64 {
+    let gap = u128::from(missing.needed.saturating_sub(missing.there)) * 1_000_000_000
         / u128::from(missing.needed.max(1));
     u64::try_from(gap).unwrap_or(u64::MAX)
 }

@@ -299,3 +299,6 @@ fn decimal(value: U256, digits: usize) -> String {
         fraction => format!("{whole}.{fraction}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
