@@ -1,1 +1,309 @@
-//! Adapter: the durable rows.
+//! Adapter: the durable rows, in one SQLite file.
+//!
+//! It keeps rows and guards them (fences, unique identities, the version of the reservations); it decides nothing. Every
+//! method of the port is one transaction: those that write hold the file's only write lock and await nothing but their own
+//! statements while they do, those that read never wait for a writer.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `open` | the file, its schema, its connections |
+//! | `sql` | every statement |
+//! | `inbox` | deliveries, streams, events |
+//! | `subjects` | wakes, claims, deadlines |
+//! | `commit` | one step's commit |
+//! | `effects`, `account` | what executors carry out, and the transactions that hold it |
+//! | `capacity` | reservations, hostnames, manifests |
+//! | `reading`, `page` | orders, decisions, observations, audit |
+//!
+//! The one surprising fact: fences are not counted per subject but for the whole store. A subject can be forgotten and come
+//! back, and a worker that slept through both must still find its fence too old.
+
+mod account;
+mod capacity;
+mod columns;
+mod commit;
+mod effects;
+mod error;
+mod inbox;
+mod open;
+mod page;
+mod reading;
+mod sql;
+mod subjects;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use error::OpenError;
+pub use open::{Migrated, Settings, Sqlite, migrate, schema_version};
+
+use crate::{
+    bidengine::Decision,
+    domain::{Address, DeploymentId, Height, LeaseId, OrderId},
+    provider::port::{
+        AccountCommit, AccountWork, AuditLine, ChainIdentity, Claim, Commit, Committed, Deadline,
+        Delivery, EffectClaim, EffectReport, EventRow, HostnameClaim, Ingested, Loaded,
+        ManifestRow, ManifestStored, Observation, OrderFilter, OrderRow, Page, Plan, Reservations,
+        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Transaction,
+    },
+};
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn chain_identity(&self) -> Result<Option<ChainIdentity>, StoreError> {
+        self.read_identity().await.map_err(|failure| failure.while_doing("read the chain identity"))
+    }
+
+    async fn record_chain_identity(
+        &self,
+        identity: &ChainIdentity,
+    ) -> Result<ChainIdentity, StoreError> {
+        self.record_identity(identity)
+            .await
+            .map_err(|failure| failure.while_doing("record the chain identity"))
+    }
+
+    async fn ingest(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError> {
+        self.ingest_delivery(delivery, plan)
+            .await
+            .map_err(|failure| failure.while_doing("commit a delivery"))
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<StreamRow>, StoreError> {
+        self.read_stream(name).await.map_err(|failure| failure.while_doing("read a stream"))
+    }
+
+    async fn change_stream(
+        &self,
+        name: &str,
+        change: &StreamChange<'_>,
+    ) -> Result<StreamState, StoreError> {
+        self.change_stream_state(name, change)
+            .await
+            .map_err(|failure| failure.while_doing("change a stream"))
+    }
+
+    async fn spend(
+        &self,
+        stream: &str,
+        reads: u32,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Spent, StoreError> {
+        self.spend_reads(stream, reads, limit, now)
+            .await
+            .map_err(|failure| failure.while_doing("spend a stream's reads"))
+    }
+
+    async fn events(&self, subject: &Subject, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        self.read_events(subject, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read a subject's events"))
+    }
+
+    async fn wake(
+        &self,
+        subjects: &[Subject],
+        hint: Option<Height>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.wake_subjects(subjects, hint, now)
+            .await
+            .map_err(|failure| failure.while_doing("wake subjects"))
+    }
+
+    async fn wake_due(&self, block_time: Timestamp) -> Result<u64, StoreError> {
+        self.fire_deadlines(block_time)
+            .await
+            .map_err(|failure| failure.while_doing("wake subjects at their deadlines"))
+    }
+
+    async fn claim(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Loaded>, StoreError> {
+        self.claim_subjects(worker, now, until, limit)
+            .await
+            .map_err(|failure| failure.while_doing("claim subjects"))
+    }
+
+    async fn commit(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError> {
+        self.commit_step(claim, now, commit)
+            .await
+            .map_err(|failure| failure.while_doing("commit a step"))
+    }
+
+    async fn give_back(
+        &self,
+        claim: &Claim,
+        retry_at: Timestamp,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.end_claim(claim, retry_at, error)
+            .await
+            .map_err(|failure| failure.while_doing("give back a claim"))
+    }
+
+    async fn forget(&self, claims: &[Claim]) -> Result<u64, StoreError> {
+        self.forget_claimed(claims).await.map_err(|failure| failure.while_doing("forget subjects"))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.soonest().await.map_err(|failure| failure.while_doing("read what is due next"))
+    }
+
+    async fn subject_state(&self, subject: &Subject) -> Result<Option<Value>, StoreError> {
+        self.read_state(subject)
+            .await
+            .map_err(|failure| failure.while_doing("read a subject's state"))
+    }
+
+    async fn claim_effects(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EffectClaim>, StoreError> {
+        self.claim_cluster_effects(worker, now, until, limit)
+            .await
+            .map_err(|failure| failure.while_doing("claim effects"))
+    }
+
+    async fn report_effect(
+        &self,
+        claim: &EffectClaim,
+        report: &EffectReport,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.report_cluster_effect(claim, report, now)
+            .await
+            .map_err(|failure| failure.while_doing("report an effect"))
+    }
+
+    async fn claim_account(
+        &self,
+        account: &Address,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<AccountWork>, StoreError> {
+        self.claim_sender(account, worker, now, until)
+            .await
+            .map_err(|failure| failure.while_doing("claim an account"))
+    }
+
+    async fn commit_account(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        commit: &AccountCommit,
+    ) -> Result<Option<Vec<Transaction>>, StoreError> {
+        self.commit_sender(claim, now, commit)
+            .await
+            .map_err(|failure| failure.while_doing("commit an account's step"))
+    }
+
+    async fn transactions(
+        &self,
+        unsettled_only: bool,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Transaction>, StoreError> {
+        self.read_transactions(unsettled_only, after, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read transactions"))
+    }
+
+    async fn reservations(&self) -> Result<Reservations, StoreError> {
+        self.read_reservations()
+            .await
+            .map_err(|failure| failure.while_doing("read the reservations"))
+    }
+
+    async fn store_manifest(
+        &self,
+        manifest: &ManifestRow,
+        leases: &[LeaseId],
+        hostnames: &[HostnameClaim],
+        now: Timestamp,
+    ) -> Result<ManifestStored, StoreError> {
+        self.accept_manifest(manifest, leases, hostnames, now)
+            .await
+            .map_err(|failure| failure.while_doing("store a manifest"))
+    }
+
+    async fn manifests(&self, deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError> {
+        self.read_manifests(deployment)
+            .await
+            .map_err(|failure| failure.while_doing("read manifests"))
+    }
+
+    async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError> {
+        self.read_hostnames(lease).await.map_err(|failure| failure.while_doing("read hostnames"))
+    }
+
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<OrderRow>, StoreError> {
+        self.read_orders(filter, after, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read orders"))
+    }
+
+    async fn order(&self, id: &OrderId) -> Result<Option<OrderRow>, StoreError> {
+        self.read_order(id).await.map_err(|failure| failure.while_doing("read an order"))
+    }
+
+    async fn decision(&self, order: &OrderId) -> Result<Option<Decision>, StoreError> {
+        self.read_decision(order).await.map_err(|failure| failure.while_doing("read a decision"))
+    }
+
+    async fn order_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.count_orders().await.map_err(|failure| failure.while_doing("count orders"))
+    }
+
+    async fn deadlines(&self, limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError> {
+        self.read_deadlines(limit).await.map_err(|failure| failure.while_doing("read deadlines"))
+    }
+
+    async fn observe(&self, observation: &Observation) -> Result<(), StoreError> {
+        self.keep_observation(observation)
+            .await
+            .map_err(|failure| failure.while_doing("keep an observation"))
+    }
+
+    async fn observation(&self, key: &str) -> Result<Option<Observation>, StoreError> {
+        self.read_observation(key)
+            .await
+            .map_err(|failure| failure.while_doing("read an observation"))
+    }
+
+    async fn audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
+        self.add_audit(lines).await.map_err(|failure| failure.while_doing("append to the audit"))
+    }
+
+    async fn audit_lines(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<AuditLine>, StoreError> {
+        self.read_audit(after, limit).await.map_err(|failure| failure.while_doing("read the audit"))
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        self.check().await.map_err(|failure| failure.while_doing("check the store"))
+    }
+}

@@ -499,6 +499,9 @@ pub struct StreamPlan {
 /// Decides what a delivery changes. Called once inside the store's transaction; it must be quick and pure.
 pub type Plan<'a> = dyn Fn(&StreamState) -> StreamPlan + Send + Sync + 'a;
 
+/// Changes a stream's state. As quick and pure as a [`Plan`].
+pub type StreamChange<'a> = dyn Fn(&StreamState) -> StreamState + Send + Sync + 'a;
+
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ingested {
@@ -646,7 +649,7 @@ pub trait Store: Send + Sync {
     async fn change_stream(
         &self,
         name: &str,
-        change: &(dyn Fn(&StreamState) -> StreamState + Send + Sync),
+        change: &StreamChange<'_>,
     ) -> Result<StreamState, StoreError>;
     /// Asks for reads on behalf of a stream's unproven hints: granted while the window's sum stays within `limit`.
     /// The window is a minute of the host's clock.

@@ -1,0 +1,278 @@
+//! What all subjects share: reservations with their version, hostnames; and the manifests that claim them.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{
+    FromRow, SqliteConnection, query, query_as, query_scalar,
+    types::{Json, Text},
+};
+
+use super::{
+    columns::{Micros, unsigned},
+    error::Failure,
+    open::Sqlite,
+    sql,
+    subjects::wake_all,
+};
+use crate::{
+    bidengine::Placement,
+    domain::{Address, DeploymentId, LeaseId, OrderId},
+    provider::port::{
+        Commit, HostnameClaim, ManifestRow, ManifestStored, Reservation, Reservations, Subject,
+    },
+};
+
+#[derive(FromRow)]
+struct ReservationRow {
+    order_id: Text<OrderId>,
+    placement: Json<Placement>,
+    reason: String,
+    made_at: Micros,
+    look_at: Micros,
+    leased: bool,
+    applied_at: Option<Micros>,
+}
+
+impl From<ReservationRow> for Reservation {
+    fn from(row: ReservationRow) -> Self {
+        Self {
+            order: row.order_id.0,
+            placement: row.placement.0,
+            reason: row.reason,
+            made_at: row.made_at.0,
+            look_at: row.look_at.0,
+            leased: row.leased,
+            applied_at: row.applied_at.map(|Micros(at)| at),
+        }
+    }
+}
+
+pub(super) async fn reservations(
+    connection: &mut SqliteConnection,
+) -> Result<Reservations, Failure> {
+    let version: i64 = query_scalar(sql::RESERVATIONS_VERSION).fetch_one(&mut *connection).await?;
+    let held: Vec<ReservationRow> = query_as(sql::RESERVATIONS).fetch_all(&mut *connection).await?;
+    Ok(Reservations {
+        version: unsigned(version),
+        held: held.into_iter().map(Reservation::from).collect(),
+    })
+}
+
+/// The reservations as they are, when the commit reserves on others.
+pub(super) async fn capacity_changed(
+    connection: &mut SqliteConnection,
+    commit: &Commit,
+) -> Result<Option<Reservations>, Failure> {
+    if commit.reserve.is_empty() {
+        return Ok(None);
+    }
+    let Some(computed_on) = commit.reservations_version else {
+        return Err(Failure::Request(
+            "a reservation needs the version of the reservations that it was computed on"
+                .to_owned(),
+        ));
+    };
+    let current = reservations(connection).await?;
+    Ok((current.version != computed_on).then_some(current))
+}
+
+async fn reserve(
+    connection: &mut SqliteConnection,
+    reservation: &Reservation,
+) -> Result<u64, Failure> {
+    let written = query(sql::RESERVE)
+        .bind(Text(&reservation.order))
+        .bind(Json(&reservation.placement))
+        .bind(&reservation.reason)
+        .bind(Micros(reservation.made_at))
+        .bind(Micros(reservation.look_at))
+        .bind(reservation.leased)
+        .bind(reservation.applied_at.map(Micros))
+        .execute(connection)
+        .await?;
+    Ok(written.rows_affected())
+}
+
+/// Releases, reserves and marks, and raises the version if any row changed: each of these changes what placement sees.
+pub(super) async fn change_reservations(
+    connection: &mut SqliteConnection,
+    commit: &Commit,
+) -> Result<(), Failure> {
+    let mut changed = 0;
+    if !commit.release.is_empty() {
+        changed += query(sql::RELEASE_RESERVATIONS)
+            .bind(Json(&commit.release))
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    for reservation in &commit.reserve {
+        changed += reserve(connection, reservation).await?;
+    }
+    if !commit.leased.is_empty() {
+        changed += query(sql::MARK_LEASED)
+            .bind(Json(&commit.leased))
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    for (order, at) in &commit.applied {
+        changed += query(sql::MARK_APPLIED)
+            .bind(Text(order))
+            .bind(Micros(*at))
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    if changed > 0 {
+        query(sql::RAISE_RESERVATIONS_VERSION).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn release_hostnames(
+    connection: &mut SqliteConnection,
+    leases: &[LeaseId],
+) -> Result<(), Failure> {
+    if !leases.is_empty() {
+        query(sql::RELEASE_HOSTNAMES).bind(Json(leases)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn hostnames_of(
+    connection: &mut SqliteConnection,
+    subjects: &[String],
+) -> Result<Vec<(Subject, HostnameClaim)>, Failure> {
+    let rows: Vec<(Text<Subject>, String, Text<LeaseId>, String)> =
+        query_as(sql::HOSTNAMES_OF).bind(Json(subjects)).fetch_all(connection).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(Text(subject), hostname, Text(lease), service)| {
+            (subject, HostnameClaim { hostname, lease, service })
+        })
+        .collect())
+}
+
+pub(super) async fn manifests_of(
+    connection: &mut SqliteConnection,
+    subjects: &[String],
+) -> Result<Vec<ManifestRow>, Failure> {
+    // A list of subjects holds the provider and streams too; only deployments have manifests.
+    let rows: Vec<(Text<DeploymentId>, String, String, Micros)> =
+        query_as(sql::MANIFESTS_OF).bind(Json(subjects)).fetch_all(connection).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(Text(deployment), hash, body, Micros(received_at))| ManifestRow {
+            deployment,
+            hash,
+            body,
+            received_at,
+        })
+        .collect())
+}
+
+/// Sorts out which hostnames the leases get: a lease of another owner that holds one is a conflict, one of the same owner
+/// keeps it silently, and of two claims at once the first counts.
+fn settle_claims(
+    owner: &Address,
+    leases: &[LeaseId],
+    claims: &[HostnameClaim],
+    held: Vec<(String, Text<LeaseId>)>,
+) -> Result<Vec<HostnameClaim>, (String, LeaseId)> {
+    let mut kept: BTreeSet<String> = BTreeSet::new();
+    for (hostname, Text(holder)) in held {
+        if leases.contains(&holder) {
+            continue;
+        }
+        if holder.order.owner() != owner {
+            return Err((hostname, holder));
+        }
+        kept.insert(hostname);
+    }
+    Ok(claims.iter().filter(|claim| kept.insert(claim.hostname.clone())).cloned().collect())
+}
+
+async fn claim_hostnames(
+    connection: &mut SqliteConnection,
+    deployment: &DeploymentId,
+    leases: &[LeaseId],
+    hostnames: &[HostnameClaim],
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        hostname: &'a str,
+        lease: &'a LeaseId,
+        service: &'a str,
+    }
+    release_hostnames(connection, leases).await?;
+    let rows: Vec<Row<'_>> = hostnames
+        .iter()
+        .map(|claim| Row {
+            hostname: &claim.hostname,
+            lease: &claim.lease,
+            service: &claim.service,
+        })
+        .collect();
+    query(sql::CLAIM_HOSTNAMES).bind(Json(rows)).bind(Text(deployment)).execute(connection).await?;
+    Ok(())
+}
+
+impl Sqlite {
+    pub(super) async fn read_reservations(&self) -> Result<Reservations, Failure> {
+        reservations(&mut *self.read().await?).await
+    }
+
+    pub(super) async fn accept_manifest(
+        &self,
+        manifest: &ManifestRow,
+        leases: &[LeaseId],
+        hostnames: &[HostnameClaim],
+        now: Timestamp,
+    ) -> Result<ManifestStored, Failure> {
+        let mut tx = self.write().await?;
+        let names: Vec<&str> = hostnames.iter().map(|claim| claim.hostname.as_str()).collect();
+        let held = query_as(sql::HOSTNAMES_HELD).bind(Json(names)).fetch_all(&mut *tx).await?;
+        match settle_claims(&manifest.deployment.owner, leases, hostnames, held) {
+            Ok(granted) => {
+                claim_hostnames(&mut tx, &manifest.deployment, leases, &granted).await?;
+            }
+            Err((hostname, holder)) => {
+                return Ok(ManifestStored::HostnameTaken { hostname, holder });
+            }
+        }
+        query(sql::STORE_MANIFEST)
+            .bind(Text(&manifest.deployment))
+            .bind(&manifest.hash)
+            .bind(&manifest.body)
+            .bind(Micros(manifest.received_at))
+            .execute(&mut *tx)
+            .await?;
+        query(sql::DROP_OLD_MANIFESTS).bind(Text(&manifest.deployment)).execute(&mut *tx).await?;
+        wake_all(&mut tx, [&Subject::Deployment(manifest.deployment.clone())], now).await?;
+        tx.commit().await?;
+        Ok(ManifestStored::Done)
+    }
+
+    pub(super) async fn read_manifests(
+        &self,
+        deployment: &DeploymentId,
+    ) -> Result<Vec<ManifestRow>, Failure> {
+        let mut connection = self.readers.acquire().await?;
+        manifests_of(&mut connection, &[deployment.to_string()]).await
+    }
+
+    pub(super) async fn read_hostnames(
+        &self,
+        lease: &LeaseId,
+    ) -> Result<Vec<HostnameClaim>, Failure> {
+        let rows: Vec<(String, Text<LeaseId>, String)> =
+            query_as(sql::HOSTNAMES_OF_LEASE).bind(Text(lease)).fetch_all(&self.readers).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(hostname, Text(lease), service)| HostnameClaim { hostname, lease, service })
+            .collect())
+    }
+}

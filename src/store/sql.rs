@@ -1,0 +1,357 @@
+//! Every statement, as a constant: what another engine would have to say differently is in this file and in the
+//! migrations alone.
+//!
+//! The dialect is what SQLite and PostgreSQL share (`$1`, `ON CONFLICT … excluded`, `RETURNING`, `->>`). A list comes in as
+//! one JSON array through `json_each($n)`, whose rows PostgreSQL calls `jsonb_array_elements($n) AS each (value)`: so a batch
+//! of any length is one prepared statement. `CASE` stands where the engines' two-argument minimum has different names.
+
+// -- counters, chain identity, health
+
+pub(super) const NEXT_FENCE: &str =
+    "UPDATE counters SET value = value + 1 WHERE name = 'fence' RETURNING value";
+pub(super) const RESERVATIONS_VERSION: &str =
+    "SELECT value FROM counters WHERE name = 'reservations'";
+pub(super) const RAISE_RESERVATIONS_VERSION: &str =
+    "UPDATE counters SET value = value + 1 WHERE name = 'reservations'";
+pub(super) const TOUCH: &str = "UPDATE counters SET value = value + 1 WHERE name = 'health'";
+
+pub(super) const CHAIN_IDENTITY: &str =
+    "SELECT chain_id, first_block_hash, first_block_height FROM chain_identity";
+pub(super) const RECORD_CHAIN_IDENTITY: &str = "
+    INSERT INTO chain_identity (id, chain_id, first_block_hash, first_block_height)
+    VALUES (1, $1, $2, $3)
+    ON CONFLICT (id) DO NOTHING";
+
+// -- streams, deliveries, events
+
+pub(super) const DELIVERY_DIGEST: &str =
+    "SELECT digest FROM deliveries WHERE stream = $1 AND id = $2";
+pub(super) const INSERT_DELIVERY: &str = "
+    INSERT INTO deliveries (stream, id, digest, origin, received_at) VALUES ($1, $2, $3, $4, $5)";
+
+pub(super) const STREAM_STATE: &str = "SELECT state FROM streams WHERE name = $1";
+pub(super) const STREAM: &str = "
+    SELECT name, state, deliveries, events, duplicates, ignored, conflicts
+    FROM streams WHERE name = $1";
+pub(super) const COUNT_DELIVERY: &str = "
+    INSERT INTO streams (name, state, deliveries, events, duplicates, ignored, conflicts)
+    VALUES ($1, $2, 1, $3, $4, $5, $6)
+    ON CONFLICT (name) DO UPDATE SET
+        state = excluded.state,
+        deliveries = streams.deliveries + 1,
+        events = streams.events + excluded.events,
+        duplicates = streams.duplicates + excluded.duplicates,
+        ignored = streams.ignored + excluded.ignored,
+        conflicts = streams.conflicts + excluded.conflicts";
+pub(super) const COUNT_CONFLICT: &str =
+    "UPDATE streams SET conflicts = conflicts + 1 WHERE name = $1";
+pub(super) const SET_STREAM_STATE: &str = "
+    INSERT INTO streams (name, state) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET state = excluded.state";
+
+pub(super) const READ_BUDGET: &str = "SELECT minute, reads FROM read_budgets WHERE stream = $1";
+pub(super) const SET_READ_BUDGET: &str = "
+    INSERT INTO read_budgets (stream, minute, reads) VALUES ($1, $2, $3)
+    ON CONFLICT (stream) DO UPDATE SET minute = excluded.minute, reads = excluded.reads";
+
+/// The rows that a batch's identities have already, with the position in the batch.
+pub(super) const KNOWN_EVENTS: &str = "
+    SELECT batch.value ->> 'position', e.kind, e.attributes
+    FROM json_each($1) AS batch
+    JOIN events AS e
+      ON e.chain_id = batch.value ->> 'chain_id' AND e.height = batch.value ->> 'height'
+     AND e.tx_hash = batch.value ->> 'tx_hash' AND e.msg_index = batch.value ->> 'msg_index'
+     AND e.event_index = batch.value ->> 'event_index'";
+pub(super) const INSERT_EVENTS: &str = "
+    INSERT INTO events
+        (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject)
+    SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
+        value ->> 'event_index', value ->> 'variant', value ->> 'kind', value -> 'attributes',
+        value ->> 'subject'
+    FROM json_each($1)";
+pub(super) const EVENTS: &str = "
+    SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
+    FROM events WHERE subject = $1
+    ORDER BY height DESC, tx_hash DESC, msg_index DESC, event_index DESC, variant DESC
+    LIMIT $2";
+
+// -- subjects
+
+/// Subjects that wait for a step, counted up to `$2` each: those only hinted at, and known ones that are due.
+pub(super) const WAITING: &str = "
+    SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects WHERE hinted = 1 LIMIT $2) AS h)
+         + (SELECT count(*) FROM
+               (SELECT 1 FROM subjects WHERE hinted = 0 AND ready_at <= $1 LIMIT $2) AS k)";
+/// `$2` is the stream that hints at deployments, or null: then they stand on more than a hint.
+pub(super) const WAKE: &str = "
+    INSERT INTO subjects (subject, kind, hint, hinted_by, due_at)
+    SELECT value ->> 'subject', value ->> 'kind', value ->> 'hint',
+        CASE WHEN value ->> 'kind' = 'deployment' THEN $2 END, value ->> 'due_at'
+    FROM json_each($1) WHERE true
+    ON CONFLICT (subject) DO UPDATE SET
+        wakes = subjects.wakes + 1,
+        due_at = CASE WHEN subjects.due_at < excluded.due_at
+            THEN subjects.due_at ELSE excluded.due_at END,
+        hint = CASE WHEN subjects.hint > excluded.hint
+            THEN subjects.hint ELSE coalesce(excluded.hint, subjects.hint) END,
+        hinted_by = CASE WHEN excluded.hinted_by IS NULL THEN NULL ELSE subjects.hinted_by END";
+pub(super) const FIRE_DEADLINES: &str = "
+    UPDATE deadlines SET fired = 1 WHERE fired = 0 AND due <= $1 RETURNING subject";
+pub(super) const ANY_DEADLINE_DUE: &str =
+    "SELECT EXISTS (SELECT 1 FROM deadlines WHERE fired = 0 AND due <= $1)";
+
+pub(super) const READY_SUBJECTS: &str = "
+    SELECT subject FROM subjects
+    WHERE hinted = $1 AND ready_at <= $2 AND kind <> 'account'
+    ORDER BY ready_at LIMIT $3";
+/// A claim moves `due_at` to its own end. So a worker that dies leaves the subject due again then, and a wake during the
+/// step can be told by an earlier time.
+pub(super) const CLAIM: &str = "
+    UPDATE subjects SET worker = $2, fence = $3, due_at = $4, free_at = $4
+    WHERE subject IN (SELECT value FROM json_each($1)) AND ready_at <= $5
+    RETURNING subject, wakes, state, hint, hinted_by, failures";
+pub(super) const IS_READY: &str =
+    "SELECT EXISTS (SELECT 1 FROM subjects WHERE subject = $1 AND ready_at <= $2)";
+pub(super) const OWNED: &str =
+    "SELECT wakes FROM subjects WHERE subject = $1 AND fence = $2 AND worker IS NOT NULL";
+/// `$3` is the new state, `$4` the wakes at the claim, `$5` when to wake by itself.
+pub(super) const FINISH: &str = "
+    UPDATE subjects SET
+        state = $3, hinted_by = NULL, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
+        due_at = CASE WHEN wakes = $4 THEN $5 WHEN $5 < due_at THEN $5 ELSE due_at END
+    WHERE subject = $1 AND fence = $2";
+/// As [`FINISH`] for a state that was written before: `$3` are the wakes at the claim, `$4` when to wake by itself.
+pub(super) const FINISH_KEEPING_STATE: &str = "
+    UPDATE subjects SET
+        hinted_by = NULL, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
+        due_at = CASE WHEN wakes = $3 THEN $4 WHEN $4 < due_at THEN $4 ELSE due_at END
+    WHERE subject = $1 AND fence = $2";
+pub(super) const SET_STATE: &str = "UPDATE subjects SET state = $2 WHERE subject = $1";
+/// Removes the subject unless it was woken since.
+pub(super) const DELETE_SUBJECT: &str =
+    "DELETE FROM subjects WHERE subject = $1 AND fence = $2 AND wakes = $3";
+pub(super) const GIVE_BACK: &str = "
+    UPDATE subjects SET
+        worker = NULL, free_at = $3,
+        due_at = CASE WHEN due_at < $3 THEN due_at ELSE $3 END,
+        failures = failures + CASE WHEN $4 IS NULL THEN 0 ELSE 1 END,
+        last_error = coalesce($4, last_error)
+    WHERE subject = $1 AND fence = $2 AND worker IS NOT NULL";
+pub(super) const FORGET: &str = "
+    DELETE FROM subjects
+    WHERE hinted = 1 AND (subject, fence, wakes) IN
+        (SELECT value ->> 'subject', value ->> 'fence', value ->> 'wakes' FROM json_each($1))";
+/// Of those that were to be forgotten, the ones that were woken since or have a state: free again, and due.
+pub(super) const RELEASE: &str = "
+    UPDATE subjects SET worker = NULL, free_at = 0
+    WHERE (subject, fence) IN
+        (SELECT value ->> 'subject', value ->> 'fence' FROM json_each($1))
+      AND worker IS NOT NULL";
+pub(super) const NEXT_DUE: &str = "
+    SELECT min(ready_at) FROM
+        (SELECT min(ready_at) AS ready_at FROM subjects WHERE ready_at IS NOT NULL
+         UNION ALL
+         SELECT min(ready_at) FROM effects WHERE ready_at IS NOT NULL) AS next";
+pub(super) const SUBJECT_STATE: &str = "SELECT state FROM subjects WHERE subject = $1";
+
+pub(super) const DELETE_DEADLINES: &str = "DELETE FROM deadlines WHERE subject = $1";
+pub(super) const INSERT_DEADLINES: &str = "
+    INSERT INTO deadlines (subject, name, due)
+    SELECT $1, value ->> 'name', value ->> 'due' FROM json_each($2) WHERE true
+    ON CONFLICT (subject, name) DO UPDATE SET due = excluded.due";
+pub(super) const DEADLINES_OF: &str = "
+    SELECT subject, name, due FROM deadlines
+    WHERE subject IN (SELECT value FROM json_each($1)) ORDER BY due, name";
+pub(super) const DEADLINES: &str =
+    "SELECT subject, name, due FROM deadlines ORDER BY due, subject, name LIMIT $1";
+
+// -- effects
+
+pub(super) const INSERT_EFFECTS: &str = "
+    INSERT INTO effects (key, subject, kind, account, body, priority, wanted_at)
+    SELECT value ->> 'key', $2, value ->> 'kind', value ->> 'account', value -> 'body',
+        value ->> 'priority', $3
+    FROM json_each($1) WHERE true
+    ON CONFLICT (key) DO NOTHING
+    RETURNING account";
+pub(super) const WITHDRAW_EFFECTS: &str = "
+    UPDATE effects SET state = 'withdrawn'
+    WHERE subject = $1 AND state = 'wanted' AND key IN (SELECT value FROM json_each($2))";
+pub(super) const ABSORB_EFFECTS: &str = "
+    UPDATE effects SET absorbed = 1
+    WHERE subject = $1 AND state IN ('withdrawn', 'done', 'failed')
+      AND key IN (SELECT value FROM json_each($2))";
+pub(super) const EFFECTS_OF: &str = "
+    SELECT key, subject, kind, body, state, outcome, attempts, last_error, wanted_at FROM effects
+    WHERE absorbed = 0 AND subject IN (SELECT value FROM json_each($1)) ORDER BY seq";
+
+/// One cluster effect of a subject at a time, so that what was wanted later does not overtake what is being done.
+pub(super) const READY_EFFECTS: &str = "
+    SELECT e.key FROM effects AS e
+    WHERE e.ready_at <= $1 AND NOT EXISTS
+        (SELECT 1 FROM effects AS o
+         WHERE o.subject = e.subject AND o.absorbed = 0 AND o.kind = 'cluster' AND o.seq <> e.seq
+           AND ((o.claimed = 1 AND o.free_at > $1) OR (o.ready_at <= $1 AND o.seq < e.seq)))
+    ORDER BY e.priority, e.seq LIMIT $2";
+pub(super) const CLAIM_EFFECTS: &str = "
+    UPDATE effects AS e SET
+        state = 'begun', attempts = attempts + 1, claimed = 1, worker = $2, fence = $3, free_at = $4
+    WHERE e.key IN (SELECT value FROM json_each($1)) AND e.ready_at <= $5 AND NOT EXISTS
+        (SELECT 1 FROM effects AS o
+         WHERE o.subject = e.subject AND o.absorbed = 0 AND o.kind = 'cluster' AND o.seq <> e.seq
+           AND o.claimed = 1 AND o.free_at > $5)
+    RETURNING key, subject, kind, body, state, outcome, attempts, last_error, wanted_at";
+pub(super) const SETTLE_EFFECT: &str = "
+    UPDATE effects SET
+        state = $3, outcome = $4, claimed = 0, worker = NULL, last_error = NULL
+    WHERE key = $1 AND fence = $2 AND claimed = 1
+    RETURNING subject";
+pub(super) const DELAY_EFFECT: &str = "
+    UPDATE effects SET free_at = $3, last_error = $4, claimed = 0, worker = NULL
+    WHERE key = $1 AND fence = $2 AND claimed = 1";
+
+// -- the account's effects and transactions
+
+pub(super) const WANTED_EFFECTS: &str = "
+    SELECT key, subject, kind, body, state, outcome, attempts, last_error, wanted_at FROM effects
+    WHERE state = 'wanted' AND kind = 'chain' AND account = $1 AND free_at <= $2
+    ORDER BY priority, seq LIMIT $3";
+pub(super) const COUNT_WANTED: &str = "
+    SELECT count(*) FROM effects
+    WHERE state = 'wanted' AND kind = 'chain' AND account = $1
+      AND key IN (SELECT value FROM json_each($2))";
+pub(super) const HOLD_EFFECTS: &str = "
+    UPDATE effects SET state = 'begun', attempts = attempts + 1, tx_hash = $3, last_error = NULL
+    WHERE account = $1 AND key IN (SELECT value FROM json_each($2))";
+pub(super) const SETTLE_UNSENT_EFFECT: &str = "
+    UPDATE effects SET state = $3, outcome = $4, attempts = attempts + 1
+    WHERE key = $2 AND state = 'wanted' AND kind = 'chain' AND account = $1
+    RETURNING subject";
+pub(super) const DELAY_UNSENT_EFFECT: &str = "
+    UPDATE effects SET free_at = $3, last_error = $4, attempts = attempts + 1
+    WHERE key = $2 AND state = 'wanted' AND kind = 'chain' AND account = $1";
+pub(super) const SETTLE_HELD_EFFECTS: &str = "
+    UPDATE effects SET state = $2, outcome = $3 WHERE tx_hash = $1 AND state = 'begun'
+    RETURNING subject";
+
+pub(super) const INSERT_TRANSACTION: &str = "
+    INSERT INTO transactions
+        (hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, settled, signed_at,
+         broadcast_at, broadcasts)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT DO NOTHING";
+pub(super) const SET_TRANSACTION_STATE: &str = "
+    UPDATE transactions SET state = $3, settled = $4
+    WHERE hash = $1 AND account = $2 AND settled = 0";
+pub(super) const HAND_TRANSACTION: &str = "
+    UPDATE transactions SET broadcast_at = $3, broadcasts = broadcasts + 1
+    WHERE hash = $1 AND account = $2";
+pub(super) const UNSETTLED_TRANSACTIONS: &str = "
+    SELECT seq, hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, signed_at,
+        broadcast_at, broadcasts
+    FROM transactions WHERE account = $1 AND settled = 0 ORDER BY seq";
+pub(super) const TRANSACTIONS: &str = "
+    SELECT seq, hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, signed_at,
+        broadcast_at, broadcasts
+    FROM transactions WHERE seq < $1 AND ($2 = 0 OR settled = 0) ORDER BY seq DESC LIMIT $3";
+/// When the account has work by itself: the first retry after `$2`, the first retry at all, the first time-out of what
+/// is unsettled, and whether any of that was never handed to a node.
+pub(super) const ACCOUNT_OUTLOOK: &str = "
+    SELECT
+        (SELECT min(free_at) FROM effects
+         WHERE state = 'wanted' AND kind = 'chain' AND account = $1 AND free_at > $2),
+        (SELECT min(free_at) FROM effects
+         WHERE state = 'wanted' AND kind = 'chain' AND account = $1),
+        (SELECT min(timeout_ns) FROM transactions WHERE account = $1 AND settled = 0),
+        EXISTS (SELECT 1 FROM transactions
+         WHERE account = $1 AND settled = 0 AND broadcasts = 0)";
+
+// -- reservations, hostnames, manifests
+
+pub(super) const RESERVATIONS: &str = "
+    SELECT order_id, placement, reason, made_at, look_at, leased, applied_at
+    FROM reservations ORDER BY made_at, order_id";
+pub(super) const RESERVE: &str = "
+    INSERT INTO reservations (order_id, placement, reason, made_at, look_at, leased, applied_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (order_id) DO UPDATE SET
+        placement = excluded.placement, reason = excluded.reason, look_at = excluded.look_at,
+        leased = excluded.leased, applied_at = excluded.applied_at";
+pub(super) const MARK_LEASED: &str = "
+    UPDATE reservations SET leased = 1
+    WHERE leased = 0 AND order_id IN (SELECT value FROM json_each($1))";
+pub(super) const MARK_APPLIED: &str = "
+    UPDATE reservations SET applied_at = $2
+    WHERE order_id = $1 AND (applied_at IS NULL OR applied_at <> $2)";
+pub(super) const RELEASE_RESERVATIONS: &str =
+    "DELETE FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))";
+
+pub(super) const HOSTNAMES_HELD: &str = "
+    SELECT hostname, lease FROM hostnames
+    WHERE hostname IN (SELECT value FROM json_each($1)) ORDER BY hostname";
+pub(super) const RELEASE_HOSTNAMES: &str =
+    "DELETE FROM hostnames WHERE lease IN (SELECT value FROM json_each($1))";
+pub(super) const CLAIM_HOSTNAMES: &str = "
+    INSERT INTO hostnames (hostname, lease, subject, service)
+    SELECT value ->> 'hostname', value ->> 'lease', $2, value ->> 'service' FROM json_each($1)";
+pub(super) const HOSTNAMES_OF_LEASE: &str =
+    "SELECT hostname, lease, service FROM hostnames WHERE lease = $1 ORDER BY hostname";
+pub(super) const HOSTNAMES_OF: &str = "
+    SELECT subject, hostname, lease, service FROM hostnames
+    WHERE subject IN (SELECT value FROM json_each($1)) ORDER BY hostname";
+
+pub(super) const STORE_MANIFEST: &str = "
+    INSERT INTO manifests (subject, hash, body, received_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (subject, hash) DO UPDATE SET
+        body = excluded.body, received_at = excluded.received_at";
+pub(super) const DROP_OLD_MANIFESTS: &str = "
+    DELETE FROM manifests WHERE subject = $1 AND seq NOT IN
+        (SELECT seq FROM manifests WHERE subject = $1 ORDER BY received_at DESC, seq DESC LIMIT 3)";
+pub(super) const MANIFESTS_OF: &str = "
+    SELECT subject, hash, body, received_at FROM manifests
+    WHERE subject IN (SELECT value FROM json_each($1))
+    ORDER BY subject, received_at DESC, seq DESC";
+
+// -- what pages and routes read
+
+pub(super) const UPSERT_ORDERS: &str = "
+    INSERT INTO orders (id, owner, phase, bid, lease, seen_at, changed_at, body)
+    SELECT value ->> 'id', value ->> 'owner', value ->> 'phase', value ->> 'bid',
+        value ->> 'lease', value ->> 'seen_at', value ->> 'changed_at', value -> 'body'
+    FROM json_each($1) WHERE true
+    ON CONFLICT (id) DO UPDATE SET
+        phase = excluded.phase, bid = excluded.bid, lease = excluded.lease,
+        changed_at = excluded.changed_at, body = excluded.body";
+pub(super) const ORDER: &str = "
+    SELECT id, phase, bid, lease, seen_at, changed_at, body FROM orders WHERE id = $1";
+pub(super) const ORDERS: &str = "
+    SELECT id, phase, bid, lease, seen_at, changed_at, body FROM orders
+    WHERE (changed_at, id) < ($1, $2)
+      AND ($3 IS NULL OR phase = $3)
+      AND ($4 = 0 OR bid IS NOT NULL) AND ($5 IS NULL OR bid = $5)
+      AND ($6 = 0 OR lease IS NOT NULL) AND ($7 IS NULL OR lease = $7)
+      AND ($8 IS NULL OR owner = $8)
+    ORDER BY changed_at DESC, id DESC LIMIT $9";
+pub(super) const ORDER_COUNTS: &str =
+    "SELECT phase, count(*) FROM orders GROUP BY phase ORDER BY phase";
+
+pub(super) const UPSERT_DECISIONS: &str = "
+    INSERT INTO decisions (order_id, body)
+    SELECT value ->> 'order', value -> 'body' FROM json_each($1) WHERE true
+    ON CONFLICT (order_id) DO UPDATE SET body = excluded.body";
+pub(super) const DECISION: &str = "SELECT body FROM decisions WHERE order_id = $1";
+
+pub(super) const OBSERVE: &str = "
+    INSERT INTO observations (key, taken_at, body) VALUES ($1, $2, $3)
+    ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, body = excluded.body
+    WHERE excluded.taken_at >= observations.taken_at";
+pub(super) const OBSERVATION: &str = "SELECT key, taken_at, body FROM observations WHERE key = $1";
+
+pub(super) const INSERT_AUDIT: &str = "
+    INSERT INTO audit (at, actor, action, subject, reason)
+    SELECT value ->> 'at', value ->> 'actor', value ->> 'action', value ->> 'subject',
+        value ->> 'reason'
+    FROM json_each($1)";
+pub(super) const AUDIT_LINES: &str = "
+    SELECT seq, at, actor, action, subject, reason FROM audit
+    WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
