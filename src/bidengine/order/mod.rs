@@ -171,8 +171,8 @@ pub enum Effect {
     },
     /// Drop a close-bid that was not signed yet: the bid has become a lease, and the same message would close that.
     CancelClose,
-    /// Place the order and reserve capacity for the bid that is on chain. When it does not fit: [`withdraw`] with
-    /// [`CloseCause::NoCapacity`].
+    /// Place the order and reserve capacity for the bid that is on chain. When a young observation has no room for it:
+    /// [`withdraw`] with [`CloseCause::NoCapacity`]. Without a young observation nothing is known: look again later, the bid stays.
     Reserve,
     /// Give the reserved capacity back.
     ReleaseReservation,
