@@ -1,0 +1,258 @@
+//! The durable rows. A method is one transaction; what it returns was committed.
+//!
+//! Rows are JSON where only lessor reads them ([`Subject`] state, decisions, effects) and columns where the store must
+//! compare, count or sort. Pure functions decide what is written; the store guards: fences, uniqueness of event
+//! identities, of order ids among reservations and of hostnames, and the version of the reservations.
+
+mod capacity;
+mod delivery;
+mod effect;
+mod subject;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::{capacity::*, delivery::*, effect::*, subject::*};
+use super::chain::ChainIdentity;
+use crate::{
+    bidengine::Decision,
+    domain::{Address, DeploymentId, Height, LeaseId, OrderId},
+};
+
+/// Something that was observed, with the time it was taken: `inventory`, `tip`, `registration`, `status/<lease>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// What.
+    pub key: String,
+    /// When, by the host's clock.
+    pub taken_at: Timestamp,
+    /// What was seen.
+    pub body: Value,
+}
+
+/// A line that people can read later: who did what to what, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// `lessor`, `operator`, or a stream's name.
+    pub actor: String,
+    /// `bid`, `close_bid`, `apply`, `teardown`, `alarm`, …
+    pub action: String,
+    /// What it was done to.
+    pub subject: String,
+    /// Why, and on which evidence.
+    pub reason: String,
+}
+
+/// One page of rows and where the next begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// In the order that the method names.
+    pub rows: Vec<T>,
+    /// Give this back to go on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Which orders a page is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OrderFilter {
+    /// Only with this phase.
+    pub phase: Option<String>,
+    /// Only with a bid of ours, in this state when one is given.
+    pub bid: Option<Option<String>>,
+    /// Only with a lease of ours, in this state when one is given.
+    pub lease: Option<Option<String>>,
+    /// Only of this owner.
+    pub owner: Option<Address>,
+}
+
+/// Why the store did not do something.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {source}")]
+pub struct StoreError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// Whether trying again may help (busy, locked); a full disk or a corrupt file needs people.
+    pub is_transient: bool,
+    /// What the engine said.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The durable rows.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // -- chain identity
+
+    /// The chain that this store belongs to, recorded at first use.
+    async fn chain_identity(&self) -> Result<Option<ChainIdentity>, StoreError>;
+    /// Records it if none is; returns what is recorded.
+    async fn record_chain_identity(
+        &self,
+        identity: &ChainIdentity,
+    ) -> Result<ChainIdentity, StoreError>;
+
+    // -- streams
+
+    /// Commits a delivery: deduplicates it by id and its events by identity, moves the cursor as `plan` says, wakes the
+    /// subjects of new events.
+    async fn ingest(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError>;
+    /// A stream, if anything was ever delivered on it.
+    async fn stream(&self, name: &str) -> Result<Option<StreamRow>, StoreError>;
+    /// Changes a stream's state by a pure function, outside any delivery.
+    async fn change_stream(
+        &self,
+        name: &str,
+        change: &StreamChange<'_>,
+    ) -> Result<StreamState, StoreError>;
+    /// Asks for reads on behalf of a stream's unproven hints: granted while the window's sum stays within `limit`.
+    /// The window is a minute of the host's clock.
+    async fn spend(
+        &self,
+        stream: &str,
+        reads: u32,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Spent, StoreError>;
+    /// The latest events of a subject, newest first.
+    async fn events(&self, subject: &Subject, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+
+    // -- subjects
+
+    /// Wakes subjects now; unknown ones become known without a state.
+    async fn wake(
+        &self,
+        subjects: &[Subject],
+        hint: Option<Height>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Wakes every subject with a deadline that the block time has passed. Returns how many.
+    async fn wake_due(&self, block_time: Timestamp) -> Result<u64, StoreError>;
+    /// Claims up to `limit` due subjects of deployments, the provider and streams (not accounts), those with state first,
+    /// then by age; `now` is the host's time.
+    async fn claim(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Loaded>, StoreError>;
+    /// Writes a step.
+    async fn commit(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        commit: &Commit,
+    ) -> Result<Committed, StoreError>;
+    /// Ends a claim without a change: the subject is due again at `retry_at`, with one failure more when `error` is set.
+    async fn give_back(
+        &self,
+        claim: &Claim,
+        retry_at: Timestamp,
+        error: Option<&str>,
+    ) -> Result<(), StoreError>;
+    /// Forgets claimed subjects that were only hinted at and are not on chain.
+    async fn forget(&self, claims: &[Claim]) -> Result<u64, StoreError>;
+    /// When the next subject or effect becomes due by the host's clock; `None` when nothing waits.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// The state of a subject, for reading.
+    async fn subject_state(&self, subject: &Subject) -> Result<Option<Value>, StoreError>;
+
+    // -- effects and transactions
+
+    /// Claims due cluster effects.
+    async fn claim_effects(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EffectClaim>, StoreError>;
+    /// Writes what became of a claimed cluster effect; `false` when another executor owns it now.
+    async fn report_effect(
+        &self,
+        claim: &EffectClaim,
+        report: &EffectReport,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Claims the account if it is due (woken, `wake_at` passed, effects wanted or transactions unsettled and their time come).
+    async fn claim_account(
+        &self,
+        account: &Address,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<AccountWork>, StoreError>;
+    /// Writes an account's step; `None` when fenced. Returns the signed transactions that were kept.
+    async fn commit_account(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        commit: &AccountCommit,
+    ) -> Result<Option<Vec<Transaction>>, StoreError>;
+    /// Transactions, newest first.
+    async fn transactions(
+        &self,
+        unsettled_only: bool,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Transaction>, StoreError>;
+
+    // -- capacity, hostnames, manifests
+
+    /// All reservations.
+    async fn reservations(&self) -> Result<Reservations, StoreError>;
+    /// Stores a manifest with the hostnames it claims, replacing those that its leases held, and wakes the deployment.
+    async fn store_manifest(
+        &self,
+        manifest: &ManifestRow,
+        leases: &[LeaseId],
+        hostnames: &[HostnameClaim],
+        now: Timestamp,
+    ) -> Result<ManifestStored, StoreError>;
+    /// The manifests of a deployment, newest first, at most three.
+    async fn manifests(&self, deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;
+    /// The hostnames of a lease.
+    async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;
+
+    // -- reading
+
+    /// Orders, most recently changed first.
+    async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<OrderRow>, StoreError>;
+    /// One order.
+    async fn order(&self, id: &OrderId) -> Result<Option<OrderRow>, StoreError>;
+    /// The latest decision on an order.
+    async fn decision(&self, order: &OrderId) -> Result<Option<Decision>, StoreError>;
+    /// How many orders are in each phase.
+    async fn order_counts(&self) -> Result<Vec<(String, u64)>, StoreError>;
+    /// The deadlines of all subjects, soonest first.
+    async fn deadlines(&self, limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError>;
+
+    // -- observations, settings that operators change, audit
+
+    /// Keeps an observation unless a younger one is kept.
+    async fn observe(&self, observation: &Observation) -> Result<(), StoreError>;
+    /// An observation.
+    async fn observation(&self, key: &str) -> Result<Option<Observation>, StoreError>;
+    /// Appends lines.
+    async fn audit(&self, lines: &[AuditLine]) -> Result<(), StoreError>;
+    /// Lines, newest first.
+    async fn audit_lines(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<AuditLine>, StoreError>;
+
+    // -- operation
+
+    /// Whether the rows can be read and written and have the schema that this program knows.
+    async fn health(&self) -> Result<(), StoreError>;
+}
