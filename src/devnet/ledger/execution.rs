@@ -24,6 +24,7 @@ pub(super) mod gas {
     pub(in crate::devnet) const CHANGED_ROW: u64 = 29_000;
     pub(in crate::devnet) const ESCROW: u64 = 16_000;
     pub(in crate::devnet) const PAYMENT: u64 = 8_000;
+    pub(in crate::devnet) const AUDIT: u64 = 4_000;
     pub(in crate::devnet) const TRANSFER: u64 = 19_000;
 }
 

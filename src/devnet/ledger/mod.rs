@@ -9,6 +9,7 @@ mod bank;
 mod deployment;
 mod escrow;
 mod execution;
+mod list;
 mod market;
 mod matching;
 mod message;

@@ -22,6 +22,8 @@ pub(super) struct KeyForm<'a> {
     pub(super) states: &'a [u8],
     /// Ends the keys of lists that have more than one index.
     pub(super) search: Option<u8>,
+    /// The list was found by an index over all states, so the state has no say in the order.
+    pub(super) across_states: bool,
 }
 
 /// Cuts a page out of `items`, which stand in the order of `form.states`, then of their keys.
@@ -38,7 +40,9 @@ pub(super) fn cut<T>(
         usize::try_from(request.offset).unwrap_or(usize::MAX)
     } else {
         let (state, key) = read(&request.key)?;
-        let position = |wanted: u8| form.states.iter().position(|&known| known == wanted);
+        let position = |wanted: u8| {
+            form.states.iter().position(|&known| known == wanted && !form.across_states)
+        };
         items
             .iter()
             .position(|listed| {
@@ -118,8 +122,10 @@ mod tests {
         key.extend(1003_u64.to_be_bytes());
         key.extend(1_u32.to_be_bytes());
         key.extend(1_u32.to_be_bytes());
-        let written =
-            write(&Listed { state: 1, key, item: () }, KeyForm { states: &[1], search: None });
+        let written = write(
+            &Listed { state: 1, key, item: () },
+            KeyForm { states: &[1], search: None, across_states: false },
+        );
         let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, recorded);
         assert_eq!(

@@ -67,11 +67,12 @@ impl Execution<'_> {
         &mut self,
         message: wire::audit::MsgSignProviderAttributes,
     ) -> Result<(), Refusal> {
-        self.gas.burn(gas::ESCROW)?;
         let key = (
             text::address(&message.owner)?.to_bytes(),
             text::address(&message.auditor)?.to_bytes(),
         );
+        let signed_before = self.state.audits.contains_key(&key);
+        self.gas.burn(if signed_before { gas::AUDIT } else { gas::NEW_ROW })?;
         let mut record =
             self.state.audits.get(&key).cloned().unwrap_or_else(|| wire::audit::AuditedProvider {
                 owner: message.owner,
@@ -95,7 +96,7 @@ impl Execution<'_> {
         &mut self,
         message: &wire::audit::MsgDeleteProviderAttributes,
     ) -> Result<(), Refusal> {
-        self.gas.burn(gas::PAYMENT)?;
+        self.gas.burn(gas::AUDIT)?;
         let key = (
             text::address(&message.owner)?.to_bytes(),
             text::address(&message.auditor)?.to_bytes(),

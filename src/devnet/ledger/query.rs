@@ -9,7 +9,8 @@ use prost::Message;
 
 use super::{
     Chain,
-    page::{self, KeyForm, Listed},
+    list::{Path, bid_key, cut, deployment_key, listed, offset_needs_state, order_key, states},
+    page::KeyForm,
     record,
     refusal::{Refusal, Registered, sdk},
     state::{EscrowId, State},
@@ -34,7 +35,7 @@ pub struct Snapshot {
 }
 
 /// Why a query is not answered.
-enum QueryError {
+pub(super) enum QueryError {
     /// There is no such thing.
     NotFound(String),
     /// The request makes no sense.
@@ -223,8 +224,9 @@ impl Snapshot {
         offset_needs_state(q.pagination.as_ref(), &q.filters.state)?;
         let wanted = Path::of_order_filter(&q.filters);
         let rows = self.state.orders.iter().filter(|(id, _)| wanted.fits(id, None));
-        let items = listed(rows, &states, |order| order.state, |(id, _)| order_key(id));
-        let (orders, page) = cut(items, KeyForm { states: &states, search: None }, &q.pagination)?;
+        let form = KeyForm { states: &states, search: None, across_states: false };
+        let items = listed(rows, form, |order| order.state, |(id, _)| order_key(id));
+        let (orders, page) = cut(items, form, &q.pagination)?;
         Ok(market::QueryOrdersResponse {
             orders: orders.into_iter().map(|(_, order)| order.clone()).collect(),
             pagination: Some(page),
@@ -256,8 +258,8 @@ impl Snapshot {
             .flat_map(|(order, bids)| bids.iter().map(move |(by, bid)| ((order, by), bid)))
             .filter(|((order, by), _)| wanted.fits(order, Some(by)));
         let key = |((order, by), _): &((&OrderId, &Address), &market::Bid)| bid_key(order, by);
-        let items = listed(rows, &states, |bid| bid.state, key);
-        let form = KeyForm { states: &states, search: Some(1) };
+        let form = wanted.form(&states, &q.filters.state);
+        let items = listed(rows, form, |bid| bid.state, key);
         let (bids, page) = cut(items, form, &q.pagination)?;
         let bids = bids
             .into_iter()
@@ -297,8 +299,8 @@ impl Snapshot {
             })
             .filter(|((order, by), _)| wanted.fits(order, Some(by)));
         let key = |((order, by), _): &((&OrderId, Address), &market::Lease)| bid_key(order, by);
-        let items = listed(rows, &states, |lease| lease.state, key);
-        let form = KeyForm { states: &states, search: Some(1) };
+        let form = wanted.form(&states, &q.filters.state);
+        let items = listed(rows, form, |lease| lease.state, key);
         let (leases, page) = cut(items, form, &q.pagination)?;
         let leases = leases
             .into_iter()
@@ -349,8 +351,8 @@ impl Snapshot {
             (filters.owner.is_empty() || filters.owner == id.owner.as_str())
                 && (filters.dseq == 0 || filters.dseq == id.dseq)
         });
-        let items = listed(rows, &states, |row| row.state, |(id, _)| deployment_key(id));
-        let form = KeyForm { states: &states, search: Some(1) };
+        let form = KeyForm { states: &states, search: Some(1), across_states: false };
+        let items = listed(rows, form, |row| row.state, |(id, _)| deployment_key(id));
         let (found, page) = cut(items, form, &q.pagination)?;
         let deployments =
             found.into_iter().map(|(id, row)| self.deployment_response(id, row)).collect();
@@ -499,111 +501,4 @@ impl Snapshot {
 
 fn no_provider() -> QueryError {
     QueryError::NotFound("invalid provider: address not found".to_owned())
-}
-
-/// The parts of ids that a filter asks for; empty or 0 means any.
-struct Path<'a> {
-    owner: &'a str,
-    dseq: u64,
-    gseq: u32,
-    oseq: u32,
-    provider: &'a str,
-}
-
-impl<'a> Path<'a> {
-    fn of_order_filter(filters: &'a market::OrderFilters) -> Self {
-        let market::OrderFilters { owner, dseq, gseq, oseq, .. } = filters;
-        Self { owner, dseq: *dseq, gseq: *gseq, oseq: *oseq, provider: "" }
-    }
-
-    fn of_bid_filter(filters: &'a market::BidFilters) -> Self {
-        let market::BidFilters { owner, dseq, gseq, oseq, provider, .. } = filters;
-        Self { owner, dseq: *dseq, gseq: *gseq, oseq: *oseq, provider }
-    }
-
-    fn of_lease_filter(filters: &'a market::LeaseFilters) -> Self {
-        let market::LeaseFilters { owner, dseq, gseq, oseq, provider, .. } = filters;
-        Self { owner, dseq: *dseq, gseq: *gseq, oseq: *oseq, provider }
-    }
-
-    fn fits(&self, id: &OrderId, provider: Option<&Address>) -> bool {
-        (self.owner.is_empty() || self.owner == id.owner().as_str())
-            && (self.dseq == 0 || self.dseq == id.dseq())
-            && (self.gseq == 0 || self.gseq == id.gseq())
-            && (self.oseq == 0 || self.oseq == id.oseq)
-            && (self.provider.is_empty()
-                || provider.is_some_and(|provider| self.provider == provider.as_str()))
-    }
-}
-
-/// The states that a filter's text asks for.
-fn states(
-    text: &str,
-    all: &[u8],
-    number: impl Fn(&str) -> Option<i32>,
-) -> Result<Vec<u8>, QueryError> {
-    if text.is_empty() {
-        return Ok(all.to_vec());
-    }
-    number(text)
-        .and_then(|number| u8::try_from(number).ok())
-        .map(|number| vec![number])
-        .ok_or_else(|| QueryError::InvalidArgument("invalid state value".to_owned()))
-}
-
-fn offset_needs_state(page: Option<&cosmos::PageRequest>, state: &str) -> Result<(), QueryError> {
-    if page.is_some_and(|page| page.offset > 0) && state.is_empty() {
-        return Err(QueryError::InvalidArgument(
-            "invalid request parameters. if offset is set, filter.state must be provided".into(),
-        ));
-    }
-    Ok(())
-}
-
-/// Rows in the order of the wanted states, then of their keys.
-fn listed<K, R>(
-    rows: impl Iterator<Item = (K, R)>,
-    states: &[u8],
-    state: impl Fn(&R) -> i32,
-    key: impl Fn(&(K, R)) -> Vec<u8>,
-) -> Vec<Listed<(K, R)>> {
-    let mut found: Vec<(usize, Listed<(K, R)>)> = rows
-        .filter_map(|row| {
-            let state = u8::try_from(state(&row.1)).ok()?;
-            let position = states.iter().position(|&wanted| wanted == state)?;
-            Some((position, Listed { state, key: key(&row), item: row }))
-        })
-        .collect();
-    found.sort_by(|(a, x), (b, y)| (a, &x.key).cmp(&(b, &y.key)));
-    found.into_iter().map(|(_, listed)| listed).collect()
-}
-
-fn cut<T>(
-    items: Vec<Listed<T>>,
-    form: KeyForm<'_>,
-    request: &Option<cosmos::PageRequest>,
-) -> Result<(Vec<T>, cosmos::PageResponse), QueryError> {
-    page::cut(items, form, request.as_ref()).map_err(QueryError::InvalidArgument)
-}
-
-fn deployment_key(id: &DeploymentId) -> Vec<u8> {
-    let mut key = id.owner.as_str().as_bytes().to_vec();
-    key.push(0);
-    key.extend(id.dseq.to_be_bytes());
-    key
-}
-
-fn order_key(id: &OrderId) -> Vec<u8> {
-    let mut key = deployment_key(id.deployment());
-    key.extend(id.gseq().to_be_bytes());
-    key.extend(id.oseq.to_be_bytes());
-    key
-}
-
-fn bid_key(order: &OrderId, provider: &Address) -> Vec<u8> {
-    let mut key = order_key(order);
-    key.extend(provider.as_str().as_bytes());
-    // The end of the text, then the number of the bid, which is always 0.
-    key.extend([0; 5]);
-    key
 }

@@ -1,1 +1,3 @@
 //! Tests of `devnet` through its public surface.
+
+mod recording;
