@@ -211,6 +211,12 @@ impl RpcError {
         self.data.starts_with("tx (") && self.data.ends_with("not found")
     }
 
+    /// The node keeps no index of transactions at all.
+    #[must_use]
+    pub fn is_indexing_off(&self) -> bool {
+        self.data.contains("transaction indexing is disabled")
+    }
+
     /// The node's chain has not reached the height that was asked for, or has not stored its results yet.
     #[must_use]
     pub fn is_ahead_of_node(&self) -> bool {
