@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use crate::{
     domain::Address,
@@ -38,7 +38,21 @@ pub enum KeyFileError {
         /// Its permissions.
         mode: u32,
     },
-    /// It is too long, or no text, or neither a mnemonic nor a raw key.
+    /// More bytes than any secret here has.
+    #[error("key file {path} is larger than {allowed} bytes", path = path.display())]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes are read.
+        allowed: u64,
+    },
+    /// Not text.
+    #[error("key file {path} is not text", path = path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is neither a mnemonic nor a raw key.
     #[error("key file {path}: {reason}", path = path.display())]
     Content {
         /// The file.
@@ -66,27 +80,43 @@ impl AccountKey {
     /// # Errors
     /// [`KeyFileError`].
     pub fn from_file(path: &Path, index: u32) -> Result<Self, KeyFileError> {
-        let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        // Asked of the open file, so that nobody puts another one there in between.
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Mode { path: path.to_owned(), mode });
-        }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.by_ref().take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        let wrong = |reason| KeyFileError::Content { path: path.to_owned(), reason };
-        let text = std::str::from_utf8(&bytes)
-            .ok()
-            .filter(|_| bytes.len() as u64 <= MAX_BYTES)
-            .ok_or_else(|| wrong(KeyError::Mnemonic))?;
-        let secret = SecretString::from(text.trim());
-        let key = if text.trim().contains(char::is_whitespace) {
+        let secret = read_private(path)?;
+        let has_words = secret.expose_secret().contains(char::is_whitespace);
+        let key = if has_words {
             SecretKey::from_mnemonic(&secret, index)
         } else {
             SecretKey::from_hex(&secret)
         };
-        key.map(Self).map_err(wrong)
+        key.map(Self).map_err(|reason| KeyFileError::Content { path: path.to_owned(), reason })
+    }
+
+    /// The bare key, for a tool that signs without the port.
+    #[must_use]
+    pub fn into_secret(self) -> SecretKey {
+        self.0
+    }
+}
+
+/// A secret's text from a file that is for its owner alone, without the white space around it.
+///
+/// # Errors
+/// [`KeyFileError`]; the text is in none of them.
+pub fn read_private(path: &Path) -> Result<SecretString, KeyFileError> {
+    let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    // Asked of the open file, so that nobody puts another one there in between.
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.by_ref().take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(KeyFileError::Size { path: path.to_owned(), allowed: MAX_BYTES });
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(SecretString::from(text.trim())),
+        Err(_) => Err(KeyFileError::Text { path: path.to_owned() }),
     }
 }
 

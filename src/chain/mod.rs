@@ -14,5 +14,5 @@ mod node;
 mod port;
 mod stream;
 
-pub use key::{AccountKey, KeyFileError};
+pub use key::{AccountKey, KeyFileError, read_private};
 pub use node::{Node, NodeError, NodeSettings};
