@@ -15,7 +15,10 @@ use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
-use super::key::{BASE64, SigningKey, VerifyingKey};
+use super::{
+    hash::BodyDigest,
+    key::{BASE64, SigningKey, VerifyingKey},
+};
 
 /// The delivery's id; the same at each attempt.
 pub const ID: &str = "webhook-id";
@@ -361,6 +364,14 @@ fn hmac(secret: &[u8], id: &str, timestamp: i64, body: &[u8]) -> Hmac<Sha256> {
     mac.update(format!("{id}.{timestamp}.").as_bytes());
     mac.update(body);
     mac
+}
+
+/// The id of a delivery whose body has this digest: the same bytes to the same stream have the same id, whoever sends
+/// them again, so a sender that lost its place is seen as a repetition and not as a contradiction.
+#[must_use]
+pub fn delivery_id(stream: &str, body: &BodyDigest) -> String {
+    let digest = BodyDigest::of(&[stream.as_bytes(), &[0], &body.0].concat()).to_string();
+    format!("msg_{}", &digest[..40])
 }
 
 /// Signs `body` as delivery `id`, sent at `now`, with each of `keys` (two while a sender rotates).

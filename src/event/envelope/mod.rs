@@ -7,6 +7,7 @@
 //! The one surprising fact: `prev_height` is the block that *this stream sent* before, not the block before on chain,
 //! so a stream that skips the blocks without events can still be checked for gaps.
 
+pub mod page;
 pub mod read;
 
 use std::fmt;

@@ -144,11 +144,8 @@ pub fn parse(mode: Mode, body: &[u8], limits: &Limits) -> Result<Vec<CloudEvent>
     if depth(body) > limits.depth {
         return Err(EnvelopeError::TooDeep { limit: limits.depth });
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| EnvelopeError::NotJson {
-        reason: reason(&error),
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| EnvelopeError::not_json(&error))?;
     let items: Vec<(String, &Value)> = match (mode, &value) {
         (Mode::Structured, _) => vec![(String::new(), &value)],
         (Mode::Batch, Value::Array(items)) => {
@@ -211,10 +208,13 @@ fn depth(body: &[u8]) -> usize {
     deepest
 }
 
-/// The parser's words without the position, which is given apart.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+impl EnvelopeError {
+    /// The parser's words, with the position apart.
+    pub(super) fn not_json(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let reason = text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+        Self::NotJson { reason: reason.to_owned(), line: error.line(), column: error.column() }
+    }
 }
 
 fn count(what: &'static str, count: usize, limit: usize) -> Result<(), EnvelopeError> {
