@@ -9,11 +9,11 @@ use super::{
     text,
 };
 use crate::{
-    devnet::genesis::Params,
+    devnet::{genesis::Params, node::journal::MessageLine},
     domain::{Address, BidId, DeploymentId},
     wire::{
         audit, cosmos, deployment, escrow as escrow_wire, google::Any, market as wire_market,
-        provider as wire_provider,
+        provider as wire_provider, tx::Tx,
     },
 };
 
@@ -135,4 +135,52 @@ fn send(on: &mut Execution<'_>, message: &cosmos::MsgSend) -> Result<(), Refusal
         coins.push((coin.denom.clone(), escrow::units(coin)?));
     }
     on.transfer_all(&from, &to, &coins)
+}
+
+/// What a transaction asks for, for the journal; nothing when it does not decode.
+pub(in crate::devnet) fn describe(bytes: &[u8]) -> Vec<MessageLine> {
+    let Ok(tx) = Tx::decode(bytes) else { return Vec::new() };
+    let messages = tx.body.messages.iter().filter_map(|packed| Message::decode(packed).ok());
+    messages
+        .map(|message| MessageLine {
+            type_url: message.type_url(),
+            subject: message.subject(),
+            signer: message.signer().to_owned(),
+        })
+        .collect()
+}
+
+impl Message {
+    /// The id of what the message is about.
+    fn subject(&self) -> String {
+        let deployment = |id: &deployment::DeploymentId| format!("{}/{}", id.owner, id.dseq);
+        let group = |id: &deployment::GroupId| format!("{}/{}/{}", id.owner, id.dseq, id.gseq);
+        let bid = |id: &wire_market::BidId| {
+            format!("{}/{}/{}/{}/{}", id.owner, id.dseq, id.gseq, id.oseq, id.provider)
+        };
+        let lease = |id: &wire_market::LeaseId| {
+            format!("{}/{}/{}/{}/{}", id.owner, id.dseq, id.gseq, id.oseq, id.provider)
+        };
+        match self {
+            Self::CreateDeployment(message) => deployment(&message.id),
+            Self::UpdateDeployment(message) => deployment(&message.id),
+            Self::CloseDeployment(message) => deployment(&message.id),
+            Self::CloseGroup(message) => group(&message.id),
+            Self::PauseGroup(message) => group(&message.id),
+            Self::StartGroup(message) => group(&message.id),
+            Self::CreateBid(message) => bid(&message.id),
+            Self::CloseBid(message) => bid(&message.id),
+            Self::CreateLease(message) => bid(&message.bid_id),
+            Self::CloseLease(message) => lease(&message.id),
+            Self::WithdrawLease(message) => lease(&message.id),
+            Self::StartReclaim(message) => lease(&message.id),
+            Self::AccountDeposit(message) => message.id.xid.clone(),
+            Self::CreateProvider(message) => message.owner.clone(),
+            Self::UpdateProvider(message) => message.owner.clone(),
+            Self::DeleteProvider(message) => message.owner.clone(),
+            Self::SignAttributes(message) => message.owner.clone(),
+            Self::DeleteAttributes(message) => message.owner.clone(),
+            Self::Send(message) => message.to_address.clone(),
+        }
+    }
 }

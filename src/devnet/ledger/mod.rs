@@ -33,6 +33,10 @@ use self::{
     message::Message,
     state::State,
 };
+pub(super) use self::{
+    message::describe,
+    query::{answered, no_such_height, simulation_failed, undecodable},
+};
 pub use self::{query::Snapshot, refusal::Refusal};
 use super::genesis::{Genesis, Params};
 use crate::wire::{

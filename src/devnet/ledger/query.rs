@@ -71,7 +71,7 @@ fn answer<Q: Query + Default>(
 
 /// A query's answer that is an error, as a node writes it.
 #[must_use]
-pub(in crate::devnet) fn failed(refusal: Refusal, height: u64) -> AbciResponse {
+fn failed(refusal: Refusal, height: u64) -> AbciResponse {
     AbciResponse {
         code: refusal.code,
         log: refusal.log,
@@ -114,6 +114,16 @@ pub(in crate::devnet) fn no_such_height(height: u64, newest: u64) -> AbciRespons
         ))
     };
     failed(refusal, 0)
+}
+
+/// The answer to a request that is no protobuf of its kind.
+#[must_use]
+pub(in crate::devnet) fn undecodable(error: &prost::DecodeError, height: u64) -> AbciResponse {
+    failed(sdk::INVALID_REQUEST.because(invalid_argument(error)), height)
+}
+
+fn invalid_argument(why: impl std::fmt::Display) -> String {
+    format!("rpc error: code = InvalidArgument desc = {why}")
 }
 
 /// The answer to a simulation that failed, which has one code for every reason.

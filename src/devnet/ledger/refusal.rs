@@ -113,7 +113,6 @@ registered! { sdk {
 }}
 
 registered! { market {
-    EMPTY_PROVIDER = 1, "empty provider";
     ATTRIBUTE_MISMATCH = 5, "attribute mismatch";
     UNKNOWN_BID = 6, "unknown bid";
     UNKNOWN_LEASE = 7, "unknown lease";
