@@ -70,7 +70,12 @@ impl Tenant {
         terms: &Terms,
         observe: Observer<'_>,
     ) -> Result<DeploymentId, Error> {
-        let compiled = manifest::compile(document).map_err(Error::Document)?;
+        let mut compiled = manifest::compile(document).map_err(Error::Document)?;
+        if let Some(denom) = &terms.denom {
+            // Prices stand in the groups only, so the manifest and its hash stay what they are.
+            let units = compiled.groups.iter_mut().flat_map(|group| &mut group.units);
+            units.for_each(|unit| unit.price.denom = denom.clone());
+        }
         let id = self.create(&compiled, dseq, terms, observe).await?;
         let leases = self.take_bids(&id, terms, observe).await?;
         self.upload(&compiled, &leases, observe).await?;

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use self::{gateway::Gateway, node::Node};
 use crate::{
-    domain::{Address, Coin, DeploymentId, Price},
+    domain::{Address, Coin, Denom, DeploymentId, Price},
     manifest::Violation,
     wire::key::SecretKey,
 };
@@ -56,6 +56,9 @@ impl Tenant {
 pub struct Terms {
     /// Put into escrow.
     pub deposit: Coin,
+    /// Prices are in this denom, whatever the document says: documents from before 2026 say `uakt`, which the chain does not
+    /// take any more.
+    pub denom: Option<Denom>,
     /// Only this provider's bids count.
     pub provider: Option<Address>,
     /// How long to wait for a bid on every order.

@@ -1,1 +1,237 @@
-//! Tests of `life` through its public surface.
+//! Whole lives over real HTTP: node, relay, webhook, steps, manifest, cluster, and back to nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use lessor::{
+    client::{Error, Tenant, Terms, deploy::Step, gateway::Gateway, node::Node, token},
+    cmd::{dev, devnet, host, settings::Settings},
+    devnet::{cluster, genesis::test_key},
+    domain::{Coin, Denom, DeploymentId, Price},
+};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use crate::{corpus, support::eventually};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A world with quick blocks and a quick cluster in a temporary folder.
+async fn world(data: &Path, works: bool) -> dev::Dev {
+    let mut settings = Settings::load(None, []).unwrap();
+    settings.listen.public = "127.0.0.1:0".to_owned();
+    settings.chain.poll_ms = 100;
+    let cluster = cluster::Settings {
+        ready_min_ms: 10,
+        ready_max_ms: 80,
+        teardown_ms: 50,
+        log_every_ms: 50,
+        ..cluster::Settings::default()
+    };
+    let options = dev::Options {
+        data: data.to_owned(),
+        settings,
+        world: devnet::Options { block_interval: Duration::from_millis(50), cluster, ..devnet::Options::default() },
+        works,
+    };
+    dev::Dev::start(options).await.unwrap()
+}
+
+fn tenant(dev: &dev::Dev, index: u32) -> Tenant {
+    Tenant {
+        key: test_key(index).unwrap(),
+        node: Node::new(&dev.node).unwrap(),
+        gateway: Gateway::new(&dev.url).unwrap(),
+        gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
+        now: host::now,
+        entropy: || uuid::Uuid::new_v4().as_u64_pair().1,
+    }
+}
+
+fn terms() -> Terms {
+    Terms {
+        deposit: Coin { denom: Denom::uact(), amount: 5_000_000 },
+        denom: Some(Denom::uact()),
+        provider: None,
+        bid_wait: LIMIT,
+        ready_wait: LIMIT,
+    }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Reads an operator's route.
+async fn operator(dev: &dev::Dev, path: &str) -> Value {
+    let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
+    let answer = http
+        .get(format!("{}{path}", dev.url))
+        .bearer_auth(dev.operator_token.expose_secret())
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    answer.json().await.unwrap()
+}
+
+async fn world_json(dev: &dev::Dev, path: &str) -> Vec<Value> {
+    let text = reqwest::get(format!("{}{path}", dev.world)).await.unwrap().text().await.unwrap();
+    match serde_json::from_str(&text) {
+        Ok(Value::Array(rows)) => rows,
+        _ => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+    }
+}
+
+/// One tenant's life: deploy, logs, update, close.
+async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> DeploymentId {
+    let tenant = tenant(dev, index);
+    let mut steps = Vec::new();
+    let id = tenant.deploy(document, Some(dseq), &terms(), &mut |step| steps.push(step)).await.unwrap();
+    let kinds: Vec<String> = steps.iter().map(|step| kind(step)).collect();
+    for kind in ["deployment", "order", "bid", "lease", "manifest", "ready"] {
+        assert!(kinds.iter().any(|found| found == kind), "{kind} is missing in {kinds:?}");
+    }
+    assert_eq!(kinds.last().unwrap(), "ready");
+
+    let lease = tenant.running_leases(&id).await.unwrap().remove(0);
+    let token = token::sign(&tenant.key, &lease.provider, host::now());
+    let mut lines = std::pin::pin!(tenant.gateway.logs(&lease, true, &token).await.unwrap());
+    let first = tokio::time::timeout(LIMIT, lines.next()).await.unwrap().unwrap().unwrap();
+    assert!(first.contains(": "), "{first}");
+
+    let changed = document.replacen("    image: ", "    env:\n      - LESSOR_TEST=changed\n    image: ", 1);
+    let changed = if document.contains("    env:") { document.replacen("    env:", "    env:\n      - LESSOR_TEST=changed", 1) } else { changed };
+    let mut updates = Vec::new();
+    tenant.update(dseq, &changed, LIMIT, &mut |step| updates.push(kind(&step))).await.unwrap();
+    assert_eq!(updates, ["update", "manifest", "ready"]);
+    tenant.close(dseq, &mut |_| {}).await.unwrap();
+    id
+}
+
+fn kind(step: &Step) -> String {
+    serde_json::to_value(step).unwrap()["step"].as_str().unwrap().to_owned()
+}
+
+/// Nothing is held for anybody: no reservation, no workload, no deadline, no unsettled transaction.
+async fn everything_is_released(dev: &dev::Dev) {
+    eventually("everything is released", LIMIT, async || {
+        let reserved = dev.provider.store.reservations().await.unwrap().held;
+        let running = dev.provider.cluster.leases().await.unwrap();
+        let deadlines = dev.provider.store.deadlines(100).await.unwrap();
+        let unsettled = dev.provider.store.transactions(true, None, 100).await.unwrap().rows;
+        (reserved.is_empty() && running.is_empty() && deadlines.is_empty() && unsettled.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// What the world's own journals say was done: one create-bid an order, one teardown a lease, and no refused transaction.
+async fn nothing_was_done_twice(dev: &dev::Dev) {
+    let blocks = world_json(dev, "/devnet/journal").await;
+    let text = serde_json::to_string(&blocks).unwrap();
+    let mut bids: Vec<&str> = text.split("MsgCreateBid").skip(1).collect();
+    let count = bids.len();
+    bids.dedup();
+    assert!(count > 0, "no bid in the journal");
+    let decisions = operator(dev, "/v1/orders").await;
+    let orders = decisions["orders"].as_array().or_else(|| decisions["rows"].as_array()).map_or(0, Vec::len);
+    assert_eq!(count, orders, "bids and orders");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_lives_its_whole_life_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), true).await;
+    live(&dev, 0, 7, &example("web.yaml")).await;
+    everything_is_released(&dev).await;
+    nothing_was_done_twice(&dev).await;
+    dev.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_real_documents_live_at_once() {
+    let Some(corpus) = corpus::find("sdl/awesome-akash") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), true).await;
+    let documents = real_documents(&corpus);
+    assert_eq!(documents.len(), 3);
+    let lives = documents.iter().zip([0, 3, 4]).enumerate().map(|(place, ((path, document), index))| {
+        println!("{}", path.display());
+        live(&dev, index, 100 + place as u64, document)
+    });
+    futures_util::future::join_all(lives).await;
+    everything_is_released(&dev).await;
+    dev.stop().await;
+}
+
+/// Three documents of different kinds, as people wrote them.
+fn real_documents(corpus: &Path) -> Vec<(PathBuf, String)> {
+    // A database with persistent storage, ten services that talk to each other, a GPU of any model.
+    ["gogs__deploy_postgres.yaml", "micro-services-example__deploy.yaml", "bert-sentiment-analysis__deploy.yaml"]
+        .iter()
+        .map(|name| {
+            let path = corpus.join(name);
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, text)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_life_without_a_worker_and_with_ticks_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), false).await;
+    let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
+    let (url, token) = (format!("{}/internal/v1/tick", dev.url), dev.operator_token.clone());
+    let ticking = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            pace.tick().await;
+            let answer = http.post(&url).bearer_auth(token.expose_secret()).send().await;
+            if let Ok(answer) = answer {
+                assert!(answer.status().is_success() || answer.status() == 409 || answer.status() == 429, "{}", answer.status());
+            }
+        }
+    });
+    live(&dev, 0, 7, &example("web.yaml")).await;
+    everything_is_released(&dev).await;
+    ticking.abort();
+    dev.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_order_says_why_and_holds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), true).await;
+    let tenant = tenant(&dev, 0);
+    let terms = Terms { bid_wait: Duration::from_secs(3), ..terms() };
+    let refused = tenant.deploy(&example("declined.yaml"), Some(9), &terms, &mut |_| {}).await.unwrap_err();
+    let Error::NoBid { why: Some(why), .. } = refused else { panic!("{refused}") };
+    assert!(why.contains("attributes"), "{why}");
+    assert!(dev.provider.store.reservations().await.unwrap().held.is_empty());
+    tenant.close(9, &mut |_| {}).await.unwrap();
+    everything_is_released(&dev).await;
+    dev.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_folder_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), true).await;
+    tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
+    dev.stop().await;
+
+    let dev = world(folder.path(), true).await;
+    let tenant = tenant(&dev, 0);
+    let lease = tenant.running_leases(&tenant.deployment(7)).await.unwrap().remove(0);
+    let token = token::sign(&tenant.key, &lease.provider, host::now());
+    let status = tenant.gateway.lease_status(&lease, &token).await.unwrap();
+    assert_eq!(status["services"].as_object().unwrap().len(), 1);
+    tenant.close(7, &mut |_| {}).await.unwrap();
+    everything_is_released(&dev).await;
+    dev.stop().await;
+}
