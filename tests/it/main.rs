@@ -12,5 +12,6 @@ mod life;
 mod manifest;
 mod relay;
 mod store;
+mod support;
 mod tenant;
 mod wire;

@@ -92,3 +92,47 @@ fn unusable(doing: &'static str, detail: &str) -> ClusterError {
     let detail = format!("the answer is of no use: {detail}");
     ClusterError { doing, detail, kind: ClusterErrorKind::Unavailable }
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Body;
+    use serde_json::Value;
+
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_millis(20);
+
+    /// The items of an answer that comes in these pieces and then `stays` open without a word.
+    async fn items(pieces: &[&'static str], stays: bool) -> Vec<Result<Value, ClusterError>> {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, ClusterError>(*piece)).collect();
+        let pieces = stream::iter(pieces);
+        let body = if stays {
+            Body::wrap_stream(pieces.chain(stream::pending()))
+        } else {
+            Body::wrap_stream(pieces)
+        };
+        lines("read", http::Response::new(body).into(), SILENCE).collect().await
+    }
+
+    #[tokio::test]
+    async fn lines_are_found_wherever_the_pieces_are_cut() {
+        let items = items(&["1\n", "\n2", "3\n4", "\n\n\n[", "]\n"], false).await;
+        let numbers: Vec<String> = items.iter().flatten().map(Value::to_string).collect();
+        assert_eq!(numbers, ["1", "23", "4", "[]"]);
+        assert_eq!(items.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn silence_garbage_and_endless_lines_end_with_an_error() {
+        let silent = items(&["1\n"], true).await;
+        assert_eq!(silent.len(), 2);
+        assert_eq!(silent[1].as_ref().unwrap_err().detail, "no answer within 20 ms");
+        let garbage = items(&["1\nno json\n2\n"], false).await;
+        assert_eq!(garbage.len(), 2, "what follows garbage is not read");
+        assert_eq!(garbage[1].as_ref().unwrap_err().kind, ClusterErrorKind::Unavailable);
+        let long: &'static str = "x".repeat(MAX_LINE_BYTES + 1).leak();
+        let endless = items(&[long, "\n1\n"], false).await;
+        assert!(endless[0].as_ref().unwrap_err().detail.contains("longer than 262144 bytes"));
+        assert_eq!(endless.len(), 1);
+    }
+}

@@ -197,7 +197,7 @@ fn stranger(doing: &'static str, status: StatusCode) -> ClusterError {
 }
 
 fn no_answer(doing: &'static str, within: Duration) -> ClusterError {
-    let detail = format!("no answer within {} s", within.as_secs());
+    let detail = format!("no answer within {} ms", within.as_millis());
     ClusterError { doing, detail, kind: ClusterErrorKind::Unavailable }
 }
 

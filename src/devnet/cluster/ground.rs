@@ -16,7 +16,7 @@ use crate::{devnet::cluster_api::NodeSpec, domain::inventory::Inventory};
 const FORWARDED_PORTS: std::ops::Range<u16> = 30_000..32_768;
 
 /// The cluster without its leases.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Ground {
     pub(super) settings: Settings,
     inventory: Inventory,

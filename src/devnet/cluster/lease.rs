@@ -27,7 +27,7 @@ use crate::{
 const MAX_EVENTS: usize = 1000;
 
 /// One lease in the cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lease {
     id: LeaseId,
     workload: Workload,
@@ -46,7 +46,7 @@ pub(super) struct Lease {
 type ForwardedKey = (String, u16, u16, Protocol);
 
 /// A service and its replicas.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Running {
     template: Arc<Service>,
     generation: u64,

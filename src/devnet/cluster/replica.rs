@@ -21,7 +21,7 @@ const MAX_RUNS: usize = 5;
 const MAX_BACKOFF_MS: u64 = 300_000;
 
 /// One replica of one version of a service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Replica {
     pub(super) name: String,
     pub(super) ordinal: u32,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Everything there is, at one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct State {
     at: Timestamp,
     ground: Ground,
@@ -349,3 +349,6 @@ fn check_workload(workload: &Workload) -> Result<(), Failure> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Tests of `cluster` through its public surface.
