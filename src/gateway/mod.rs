@@ -1,4 +1,94 @@
-//! The HTTP surface: one router for indexers, tenants, the operator and the platform.
+//! The HTTP surface: indexers push, tenants upload and look, the operator reads why.
+//!
+//! [`router`] is the table of contents. [`routes`] has one file a noun; a handler reads its arguments, calls one use case
+//! or view of `provider`, and says what the answer is. [`auth`] decides who may, by types; [`problem`] says what went
+//! wrong; [`wire`] keeps the texts of today's gateway; [`openapi`] writes all of it down.
+//!
+//! What it does not do: decide anything about orders and leases, or keep anything. TLS is not here either.
+//!
+//! The one surprising fact: two languages are spoken. Routes at the root answer byte for byte as today's gateway does,
+//! because clients match on its texts; routes under `/v1` answer problems and know why.
 
 pub mod auth;
+pub mod extract;
+pub mod openapi;
+pub mod problem;
+pub mod request_id;
+pub mod router;
+pub mod routes;
 pub mod server;
+mod sse;
+pub mod wire;
+
+use std::{ops::Deref, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use secrecy::SecretString;
+pub use server::serve;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{gateway::auth::keys::AccountKeys, provider::Provider, telemetry::Metrics};
+
+/// What an operator sets of the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Opens the operator's routes; without it they answer `admin_not_configured`.
+    pub admin_token: Option<SecretString>,
+}
+
+/// What every handler can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+/// See [`State`].
+pub struct Shared {
+    /// The use cases.
+    pub provider: Arc<Provider>,
+    /// What the operator set.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is to stop: streams end, and no new work is wanted.
+    pub shutdown: CancellationToken,
+    keys: AccountKeys,
+    /// One tick at a time.
+    ticking: Semaphore,
+}
+
+impl State {
+    /// The state of one process.
+    #[must_use]
+    pub fn new(
+        provider: Arc<Provider>,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            provider,
+            settings,
+            metrics,
+            shutdown,
+            keys: AccountKeys::default(),
+            ticking: Semaphore::new(1),
+        }))
+    }
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Self> for State {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &Self) -> Result<Self, Self::Rejection> {
+        Ok(state.clone())
+    }
+}

@@ -87,14 +87,17 @@ impl Provider {
                 Looked::SendAgain => again.push(transaction),
             }
         }
+        // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
+        let preparing: Vec<_> = work
+            .wanted
+            .iter()
+            .enumerate()
+            .map(|(index, effect)| async move {
+                (effect.key.clone(), self.prepare(signer, effect, index, tip).await)
+            })
+            .collect();
         let prepared: Vec<(String, Result<Transaction, EffectReport>)> =
-            stream::iter(work.wanted.iter().enumerate())
-                .map(|(index, effect)| async move {
-                    (effect.key.clone(), self.prepare(signer, effect, index, tip).await)
-                })
-                .buffered(CONCURRENCY)
-                .collect()
-                .await;
+            stream::iter(preparing).buffered(CONCURRENCY).collect().await;
         for (key, outcome) in prepared {
             match outcome {
                 Ok(transaction) => commit.signed.push(transaction),

@@ -28,6 +28,7 @@ pub mod settings;
 pub mod step;
 pub mod stream;
 pub mod submit;
+pub mod views;
 pub mod workload;
 
 use std::sync::{Arc, RwLock};

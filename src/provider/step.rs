@@ -419,9 +419,11 @@ impl Provider {
         &self,
         record: &DeploymentRecord,
     ) -> BTreeMap<crate::domain::LeaseId, Option<super::port::LeaseStatus>> {
-        let asked = record
+        // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
+        let asked: Vec<_> = record
             .workloads()
-            .map(|lease| async { (lease.id.clone(), self.cluster.status(&lease.id).await) });
+            .map(|lease| async { (lease.id.clone(), self.cluster.status(&lease.id).await) })
+            .collect();
         let answers: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;
         answers
             .into_iter()

@@ -1,0 +1,160 @@
+//! Whether this process can serve, and what is wrong around it.
+//!
+//! Only what makes every answer wrong makes it not ready: the store, its schema, the end of the process. A deaf stream or
+//! a silent chain is named and does not take the process out of service, or no webhook could ever arrive again.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::stream::streams;
+use crate::provider::{Provider, port::Tip};
+
+/// Whether requests should be sent here, and what is wrong around this process.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether requests should be sent here.
+    pub ready: bool,
+    /// Everything that was looked at.
+    pub conditions: Vec<Condition>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Condition {
+    /// `store`, `draining`, `chain`, `inventory`, `bidding`, `stream/<name>`.
+    #[schema(example = "stream/main")]
+    pub name: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// One word for programs.
+    #[schema(example = "deaf")]
+    pub reason: &'static str,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// Work is worse for it, and goes on.
+    Degraded,
+    /// Nothing can be served.
+    Bad,
+}
+
+impl Condition {
+    fn good(name: impl Into<String>, reason: &'static str) -> Self {
+        Self { name: name.into(), verdict: Verdict::Good, reason, message: None }
+    }
+
+    fn degraded(name: impl Into<String>, reason: &'static str, message: String) -> Self {
+        Self { name: name.into(), verdict: Verdict::Degraded, reason, message: Some(message) }
+    }
+
+    fn bad(name: impl Into<String>, reason: &'static str, message: &str) -> Self {
+        let message = Some(message.to_owned());
+        Self { name: name.into(), verdict: Verdict::Bad, reason, message }
+    }
+}
+
+/// Looks at everything once. Asks the store and nothing else.
+pub async fn health(provider: &Provider, draining: bool) -> Health {
+    let mut conditions = Vec::new();
+    match provider.store.health().await {
+        Ok(()) => conditions.push(Condition::good("store", "answers")),
+        Err(error) => {
+            tracing::error!(%error, "the store does not answer");
+            let message = "the rows cannot be read and written, or have another schema";
+            conditions.push(Condition::bad("store", "unavailable", message));
+        }
+    }
+    conditions.push(if draining {
+        Condition::bad("draining", "stopping", "the process finishes what it has")
+    } else {
+        Condition::good("draining", "serving")
+    });
+    if conditions[0].verdict == Verdict::Good {
+        conditions.push(chain(provider).await);
+        conditions.push(inventory(provider).await);
+        conditions.push(bidding(provider).await);
+        conditions.extend(each_stream(provider).await);
+    }
+    let ready = conditions.iter().all(|condition| condition.verdict != Verdict::Bad);
+    Health { ready, conditions }
+}
+
+async fn chain(provider: &Provider) -> Condition {
+    let name = "chain";
+    let observed = provider.store.observation("tip").await.ok().flatten();
+    let Some(observed) = observed else {
+        return Condition::degraded(name, "never_seen", "no node has answered yet".to_owned());
+    };
+    let Ok(tip) = serde_json::from_value::<Tip>(observed.body) else {
+        return Condition::degraded(name, "never_seen", "no node has answered yet".to_owned());
+    };
+    // Asked at least as often as open orders are compared with the chain.
+    let limit = provider.settings().reconcile_every.max(SignedDuration::from_secs(60));
+    let silence = provider.clock.now().duration_since(observed.taken_at);
+    if silence > limit {
+        let message = format!("no node has answered since {}", seconds(observed.taken_at));
+        return Condition::degraded(name, "silent", message);
+    }
+    let standstill = provider.clock.now().duration_since(tip.time);
+    if standstill > limit {
+        let message = format!("the newest block is {} of {}", tip.height, seconds(tip.time));
+        return Condition::degraded(name, "halted", message);
+    }
+    Condition::good(name, "answers")
+}
+
+async fn inventory(provider: &Provider) -> Condition {
+    let name = "inventory";
+    let Some(observed) = provider.store.observation("inventory").await.ok().flatten() else {
+        return Condition::degraded(name, "never_seen", "the cluster was not asked yet".to_owned());
+    };
+    let limit = provider.settings().inventory_max_age.max(SignedDuration::from_mins(10));
+    if provider.clock.now().duration_since(observed.taken_at) > limit {
+        let message = format!("observed last at {}", seconds(observed.taken_at));
+        return Condition::degraded(name, "old", message);
+    }
+    Condition::good(name, "observed")
+}
+
+async fn bidding(provider: &Provider) -> Condition {
+    let observed = provider.store.observation("maintenance").await.ok().flatten();
+    let paused = observed.and_then(|found| found.body.get("paused")?.as_str().map(str::to_owned));
+    if let Some(reason) = paused {
+        return Condition::degraded("bidding", "paused", reason);
+    }
+    if provider.signer.is_none() {
+        let message = "this process has no key; another must send transactions".to_owned();
+        return Condition::degraded("bidding", "no_signer", message);
+    }
+    Condition::good("bidding", "open")
+}
+
+async fn each_stream(provider: &Provider) -> Vec<Condition> {
+    let Ok(streams) = streams(provider).await else { return Vec::new() };
+    let condition = |stream: super::StreamView| {
+        let name = format!("stream/{}", stream.name);
+        let heard = stream.heard_at.map_or_else(|| "never".to_owned(), seconds);
+        match (stream.freshness, stream.gaps.first()) {
+            ("live", None) => Condition::good(name, "live"),
+            ("live", Some(gap)) => {
+                let message = format!("blocks {} to {} are missing", gap.from, gap.to);
+                Condition::degraded(name, "gap", message)
+            }
+            (freshness, _) => Condition::degraded(name, freshness, format!("heard last: {heard}")),
+        }
+    };
+    streams.into_iter().filter(|stream| !stream.deleted).map(condition).collect()
+}
+
+fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
