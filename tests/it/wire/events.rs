@@ -65,13 +65,11 @@ fn positions_are_those_of_the_unfiltered_block() {
         let of_txs: usize = results.txs_results.iter().flatten().map(|tx| tx.events.len()).sum();
         assert_eq!(placed.len(), of_txs + results.finalize_block_events.len(), "{name}");
         for (position, found) in placed {
-            let events = match hashes.iter().position(|hash| *hash == position.tx_hash) {
-                Some(at) => &results.txs_results.as_ref().unwrap()[at].events,
-                None => {
-                    assert_eq!(position.tx_hash, BLOCK);
-                    &results.finalize_block_events
-                }
-            };
+            let of_tx = hashes.iter().position(|hash| *hash == position.tx_hash);
+            let events = of_tx.map_or(&results.finalize_block_events, |at| {
+                &results.txs_results.as_ref().unwrap()[at].events
+            });
+            assert_eq!(of_tx.is_none(), position.tx_hash == BLOCK);
             assert_eq!(&events[position.event_index as usize], found);
             // Several recordings share a block.
             seen.insert(position);

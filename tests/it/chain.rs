@@ -1,1 +1,0 @@
-//! Tests of `chain` through its public surface.
