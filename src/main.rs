@@ -1,3 +1,9 @@
 //! Parses the command line and calls the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    lessor::cmd::run(lessor::cmd::Lessor::parse())
+}

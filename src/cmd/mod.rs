@@ -1,6 +1,99 @@
 //! The command line: one file a command. The only layer that knows every adapter and puts them together.
 
+pub mod dev;
+pub mod devnet;
 pub mod host;
+pub mod migrate;
+pub mod openapi;
+pub mod parts;
 pub mod relay;
+pub mod serve;
 pub mod settings;
+pub mod step;
+pub mod tenant;
 pub mod webhook;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// An Akash provider as a serverless-style, HTTP-first gateway.
+#[derive(Debug, Parser)]
+#[command(name = "lessor", version, about, propagate_version = true)]
+pub struct Lessor {
+    /// Settings beside the compiled-in ones; `lessor settings` prints those.
+    #[arg(long, global = true, env = "LESSOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything in one process: a development chain, an indexer, the provider and a simulated cluster.
+    Dev(dev::Args),
+    /// Start the development world alone: a market ledger behind a node's RPC, and a simulated cluster.
+    Devnet(devnet::Args),
+    /// Follow a node and push its events as signed webhooks.
+    Relay(relay::RelayArgs),
+    /// Serve HTTP and work off what is due.
+    Serve(serve::Args),
+    /// Work off what is due, once, and exit.
+    Step(step::Args),
+    /// Bring the store up to date.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi(openapi::Args),
+    /// Print every setting with its default and meaning.
+    Settings,
+    /// Sign, send or verify a webhook delivery.
+    Webhook(webhook::WebhookArgs),
+    /// The tenant's side: deploy, update, watch and close.
+    Tenant(tenant::Args),
+}
+
+/// Runs a command. Errors are printed with their whole chain.
+#[must_use]
+pub fn run(lessor: Lessor) -> ExitCode {
+    // One TLS provider for the whole process; a second install would only say that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("lessor: start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(lessor)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lessor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
+    let config = lessor.config.as_deref();
+    match lessor.command {
+        Command::Dev(args) => dev::run(args, config).await,
+        Command::Devnet(args) => devnet::run(args).await,
+        Command::Relay(args) => {
+            relay::run(args, serve::stop_on_signal()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(args) => serve::run(args, config).await,
+        Command::Step(args) => step::run(args, config).await,
+        Command::Migrate => migrate::run(config).await,
+        Command::Openapi(args) => openapi::run(&args),
+        Command::Settings => {
+            print!("{}", settings::DEFAULTS);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Webhook(args) => {
+            webhook::run(args, &mut std::io::stdout()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tenant(args) => tenant::run(args).await,
+    }
+}

@@ -15,8 +15,7 @@ use super::{
     Error, Kind, Provider,
     deployment::{self, Advanced, DeploymentRecord, Facts, Registration},
     port::{
-        ChainError, ChainErrorKind, Committed, Loaded, Observation, Reservations, Seen, Subject,
-        Tip,
+        ChainError, ChainErrorKind, Committed, Loaded, Observation, Reservations, Subject, Tip,
     },
     reconcile::ProviderRecord,
 };
@@ -375,12 +374,7 @@ impl Provider {
     ) -> Result<DeploymentRead, Error> {
         let mut at_least = at_least;
         for _ in 0..SAME_HEIGHT_TRIES {
-            let (deployment, orders, bids, leases): (
-                Seen<Option<Deployment>>,
-                Seen<Vec<Order>>,
-                Seen<Vec<Bid>>,
-                Seen<Vec<Lease>>,
-            ) = tokio::try_join!(
+            let (deployment, orders, bids, leases) = tokio::try_join!(
                 self.chain.deployment(id, at_least),
                 self.chain.orders(id, at_least),
                 self.chain.bids(id, at_least),

@@ -34,7 +34,11 @@ async fn world(data: &Path, works: bool) -> dev::Dev {
     let options = dev::Options {
         data: data.to_owned(),
         settings,
-        world: devnet::Options { block_interval: Duration::from_millis(50), cluster, ..devnet::Options::default() },
+        world: devnet::Options {
+            block_interval: Duration::from_millis(50),
+            cluster,
+            ..devnet::Options::default()
+        },
         works,
     };
     dev::Dev::start(options).await.unwrap()
@@ -91,7 +95,8 @@ async fn world_json(dev: &dev::Dev, path: &str) -> Vec<Value> {
 async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> DeploymentId {
     let tenant = tenant(dev, index);
     let mut steps = Vec::new();
-    let id = tenant.deploy(document, Some(dseq), &terms(), &mut |step| steps.push(step)).await.unwrap();
+    let id =
+        tenant.deploy(document, Some(dseq), &terms(), &mut |step| steps.push(step)).await.unwrap();
     let kinds: Vec<String> = steps.iter().map(|step| kind(step)).collect();
     for kind in ["deployment", "order", "bid", "lease", "manifest", "ready"] {
         assert!(kinds.iter().any(|found| found == kind), "{kind} is missing in {kinds:?}");
@@ -104,8 +109,13 @@ async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> Deployme
     let first = tokio::time::timeout(LIMIT, lines.next()).await.unwrap().unwrap().unwrap();
     assert!(first.contains(": "), "{first}");
 
-    let changed = document.replacen("    image: ", "    env:\n      - LESSOR_TEST=changed\n    image: ", 1);
-    let changed = if document.contains("    env:") { document.replacen("    env:", "    env:\n      - LESSOR_TEST=changed", 1) } else { changed };
+    let changed =
+        document.replacen("    image: ", "    env:\n      - LESSOR_TEST=changed\n    image: ", 1);
+    let changed = if document.contains("    env:") {
+        document.replacen("    env:", "    env:\n      - LESSOR_TEST=changed", 1)
+    } else {
+        changed
+    };
     let mut updates = Vec::new();
     tenant.update(dseq, &changed, LIMIT, &mut |step| updates.push(kind(&step))).await.unwrap();
     assert_eq!(updates, ["update", "manifest", "ready"]);
@@ -124,7 +134,8 @@ async fn everything_is_released(dev: &dev::Dev) {
         let running = dev.provider.cluster.leases().await.unwrap();
         let deadlines = dev.provider.store.deadlines(100).await.unwrap();
         let unsettled = dev.provider.store.transactions(true, None, 100).await.unwrap().rows;
-        (reserved.is_empty() && running.is_empty() && deadlines.is_empty() && unsettled.is_empty()).then_some(())
+        (reserved.is_empty() && running.is_empty() && deadlines.is_empty() && unsettled.is_empty())
+            .then_some(())
     })
     .await;
 }
@@ -138,7 +149,8 @@ async fn nothing_was_done_twice(dev: &dev::Dev) {
     bids.dedup();
     assert!(count > 0, "no bid in the journal");
     let decisions = operator(dev, "/v1/orders").await;
-    let orders = decisions["orders"].as_array().or_else(|| decisions["rows"].as_array()).map_or(0, Vec::len);
+    let orders =
+        decisions["orders"].as_array().or_else(|| decisions["rows"].as_array()).map_or(0, Vec::len);
     assert_eq!(count, orders, "bids and orders");
 }
 
@@ -159,10 +171,11 @@ async fn three_real_documents_live_at_once() {
     let dev = world(folder.path(), true).await;
     let documents = real_documents(&corpus);
     assert_eq!(documents.len(), 3);
-    let lives = documents.iter().zip([0, 3, 4]).enumerate().map(|(place, ((path, document), index))| {
-        println!("{}", path.display());
-        live(&dev, index, 100 + place as u64, document)
-    });
+    let lives =
+        documents.iter().zip([0, 3, 4]).enumerate().map(|(place, ((path, document), index))| {
+            println!("{}", path.display());
+            live(&dev, index, 100 + place as u64, document)
+        });
     futures_util::future::join_all(lives).await;
     everything_is_released(&dev).await;
     dev.stop().await;
@@ -171,14 +184,19 @@ async fn three_real_documents_live_at_once() {
 /// Three documents of different kinds, as people wrote them.
 fn real_documents(corpus: &Path) -> Vec<(PathBuf, String)> {
     // A database with persistent storage, ten services that talk to each other, a GPU of any model.
-    ["gogs__deploy_postgres.yaml", "micro-services-example__deploy.yaml", "bert-sentiment-analysis__deploy.yaml"]
-        .iter()
-        .map(|name| {
-            let path = corpus.join(name);
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            (path, text)
-        })
-        .collect()
+    [
+        "gogs__deploy_postgres.yaml",
+        "micro-services-example__deploy.yaml",
+        "bert-sentiment-analysis__deploy.yaml",
+    ]
+    .iter()
+    .map(|name| {
+        let path = corpus.join(name);
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, text)
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +211,13 @@ async fn the_same_life_without_a_worker_and_with_ticks_alone() {
             pace.tick().await;
             let answer = http.post(&url).bearer_auth(token.expose_secret()).send().await;
             if let Ok(answer) = answer {
-                assert!(answer.status().is_success() || answer.status() == 409 || answer.status() == 429, "{}", answer.status());
+                assert!(
+                    answer.status().is_success()
+                        || answer.status() == 409
+                        || answer.status() == 429,
+                    "{}",
+                    answer.status()
+                );
             }
         }
     });
@@ -209,7 +233,8 @@ async fn a_declined_order_says_why_and_holds_nothing() {
     let dev = world(folder.path(), true).await;
     let tenant = tenant(&dev, 0);
     let terms = Terms { bid_wait: Duration::from_secs(3), ..terms() };
-    let refused = tenant.deploy(&example("declined.yaml"), Some(9), &terms, &mut |_| {}).await.unwrap_err();
+    let refused =
+        tenant.deploy(&example("declined.yaml"), Some(9), &terms, &mut |_| {}).await.unwrap_err();
     let Error::NoBid { why: Some(why), .. } = refused else { panic!("{refused}") };
     assert!(why.contains("attributes"), "{why}");
     assert!(dev.provider.store.reservations().await.unwrap().held.is_empty());

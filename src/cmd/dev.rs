@@ -1,0 +1,299 @@
+//! `lessor dev`: the development world and the provider in it, in one process.
+//!
+//! Nothing here is special to development but the parts that are put together: the same node protocol, relay, gateway,
+//! steps and store serve in production.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    devnet as world, host, parts,
+    serve::{self, Serving},
+    settings::{Settings, Stream, Verifying},
+};
+use crate::{
+    chain::{AccountKey, read_private},
+    devnet::{self, genesis::test_key},
+    event::key::{PrivateKey, SigningKey},
+    provider::{Provider, port::Signer},
+    relay,
+};
+
+/// The name of the built-in relay's stream.
+pub const STREAM: &str = "dev";
+/// Which of the public test accounts the provider is.
+pub const PROVIDER_INDEX: usize = 1;
+
+/// `lessor dev`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Keep everything in this folder; the same folder again goes on where it was. A temporary one when left out.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the gateway listens.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Listen on --listen although it is beyond loopback. Whoever reaches it can spend the test accounts.
+    #[arg(long)]
+    beyond_loopback: bool,
+    /// Milliseconds between blocks.
+    #[arg(long, default_value_t = 1000)]
+    block_interval_ms: u64,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let stop = serve::stop_on_signal()?;
+    let temporary = args.data.is_none().then(tempfile::tempdir).transpose()?;
+    let data =
+        args.data.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
+    let data = data.context("no folder")?;
+    if !args.listen.ip().is_loopback() && !args.beyond_loopback {
+        bail!(
+            "{} is beyond loopback: a development world is anybody's who reaches it; add --beyond-loopback if you want that",
+            args.listen
+        );
+    }
+    let mut settings = Settings::load(config, std::env::vars())?;
+    serve::write_logs(&settings)?;
+    settings.listen.public = args.listen.to_string();
+    settings.listen.behind_proxy |= args.beyond_loopback;
+    let options = Options {
+        data,
+        settings,
+        world: world::Options {
+            block_interval: Duration::from_millis(args.block_interval_ms),
+            ..world::Options::default()
+        },
+        works: true,
+    };
+    let dev = Dev::start(options).await?;
+    print_welcome(&dev);
+    stop.cancelled().await;
+    dev.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_welcome(dev: &Dev) {
+    let url = &dev.url;
+    println!("lessor dev is up");
+    println!();
+    println!("  gateway         {url}");
+    println!("  node            {}", dev.node);
+    println!("  provider        {}", dev.provider.address);
+    println!("  operator token  {}", dev.operator_token.expose_secret());
+    println!("  data            {}", dev.data.display());
+    println!();
+    println!("next, in another terminal:");
+    println!();
+    let option =
+        if url == "http://127.0.0.1:8443" { String::new() } else { format!(" --url {url}") };
+    println!("  cargo run -- tenant{option} deploy deploy/examples/web.yaml");
+    println!();
+}
+
+/// What a development world is made of.
+pub struct Options {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// The provider's settings; what the world itself decides is put in their place.
+    pub settings: Settings,
+    /// The ledger and the cluster.
+    pub world: world::Options,
+    /// Whether this process works off what is due; if not, only `step` and tick do.
+    pub works: bool,
+}
+
+/// A development world with its provider.
+pub struct Dev {
+    /// The gateway, everything on one listener.
+    pub url: String,
+    /// The node's RPC.
+    pub node: String,
+    /// The ledger and the cluster.
+    pub devnet: devnet::server::Running,
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// The operator's token.
+    pub operator_token: SecretString,
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// The settings that the provider runs with.
+    pub settings: Settings,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Dev {
+    /// Starts the world, then the gateway, then the relay that feeds it.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let Options { data, mut settings, world, works } = options;
+        std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let devnet = world::start(
+            &data.join("devnet"),
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            world,
+        )
+        .await?;
+
+        let feed = relay_key(&data.join("relay.key"))?;
+        let operator_token = operator_token(&data.join("operator.token"))?;
+        settings.store.path = data.join("lessor.db");
+        settings.chain.node = devnet.rpc_url();
+        settings.cluster.kind = "simulated".to_owned();
+        settings.cluster.url = devnet.cluster_url();
+        settings.admin.token_file = data.join("operator.token").display().to_string();
+        settings.listen.admin = String::new();
+        settings.streams.insert(
+            STREAM.to_owned(),
+            Stream {
+                keys: vec![Verifying::for_ever("built-in relay", feed.public().to_string().into())],
+                ..Stream::default()
+            },
+        );
+
+        let key = AccountKey::from(test_key(u32::try_from(PROVIDER_INDEX)?)?);
+        let provider =
+            parts::provider_with_key(&settings, Some(Arc::new(key) as Arc<dyn Signer>)).await?;
+        let about = about(&devnet, &provider);
+        let serving = Serving::bind(&settings, provider.clone(), Some(about), &stop).await?;
+        let (_, address) = serving.addresses().into_iter().next().context("no listener")?;
+        let url = format!("http://{address}");
+        tasks.spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = serving.run(stop).await {
+                    tracing::error!(error = %error, "the gateway ended");
+                }
+            }
+        });
+        if works {
+            let (provider, stop) = (provider.clone(), stop.clone());
+            let poll = Duration::from_millis(settings.chain.poll_ms);
+            tasks.spawn(async move { serve::work(&provider, poll, &stop).await });
+        }
+        start_relay(&devnet.rpc_url(), &url, &data.join("relay"), feed, &stop, &tasks)?;
+        tasks.close();
+        Ok(Self {
+            url,
+            node: devnet.rpc_url(),
+            devnet,
+            provider,
+            operator_token,
+            data,
+            settings,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Stops everything and waits for it. What was accepted is durable.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(Duration::from_secs(15), self.tasks.wait()).await.is_err() {
+            tracing::warn!("not everything ended in time");
+        }
+        self.devnet.shutdown().await;
+    }
+}
+
+fn start_relay(
+    node: &str,
+    gateway: &str,
+    data: &Path,
+    key: PrivateKey,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
+    let mut settings = relay::Settings::new(node.parse()?, data.to_owned());
+    settings.sinks.push(relay::SinkSettings {
+        stream: STREAM.to_owned(),
+        url: format!("{gateway}/webhooks/{STREAM}").parse()?,
+        keys: vec![SigningKey::Private(key)],
+    });
+    settings.heartbeat = Duration::from_secs(10);
+    let relay = relay::Relay::open(settings, &(Arc::new(host::now) as relay::Clock))?;
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        if let Err(error) = relay.run(stop).await {
+            tracing::error!(error = %error, "the relay ended");
+        }
+    });
+    Ok(())
+}
+
+/// `GET /dev`: what a tenant's tool needs to know. For callers on this machine only.
+fn about(devnet: &devnet::server::Running, provider: &Provider) -> Router {
+    let body = serde_json::json!({
+        "chain_id": devnet.node().chain_id(),
+        "node": devnet.rpc_url(),
+        "provider": provider.address,
+    });
+    Router::new().route(
+        "/dev",
+        get(move |request: Request| {
+            let peer = request.extensions().get().map(|ConnectInfo(peer)| *peer);
+            std::future::ready(answer_about(peer, &body))
+        }),
+    )
+}
+
+fn answer_about(peer: Option<SocketAddr>, body: &serde_json::Value) -> Response {
+    if peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback()) {
+        ([(http::header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
+/// The relay's key: kept, so that a restart signs with the one that the gateway knows.
+fn relay_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    let text = kept(path, || {
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        seed[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        PrivateKey::from_seed(&seed).to_text()
+    })?;
+    text.expose_secret().parse().context("the relay's key")
+}
+
+fn operator_token(path: &Path) -> anyhow::Result<SecretString> {
+    kept(path, || {
+        let mut bytes = uuid::Uuid::new_v4().as_bytes().to_vec();
+        bytes.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes).into()
+    })
+}
+
+/// A secret from its file, made at the first start.
+fn kept(path: &Path, make: impl FnOnce() -> SecretString) -> anyhow::Result<SecretString> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    if path.exists() {
+        return Ok(read_private(path)?);
+    }
+    let secret = make();
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(secret.expose_secret().as_bytes())?;
+    file.sync_all()?;
+    Ok(secret)
+}
