@@ -77,9 +77,9 @@ pub async fn start(
     listen: SocketAddr,
     options: Options,
 ) -> anyhow::Result<devnet::server::Running> {
-    std::fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
-    let cluster =
-        cluster::World::open(&data.join("cluster"), options.cluster, Arc::new(host::now))?;
+    let folder = data.join("cluster");
+    std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let cluster = cluster::World::open(&folder, options.cluster, Arc::new(host::now))?;
     // The chain wants an https address; whoever uses this world is given the gateway's real one by `/dev`.
     let hosts = [(PROVIDER_INDEX, "https://localhost:8443".to_owned())];
     let settings = devnet::server::Settings {
