@@ -90,18 +90,13 @@ impl<'t> Cursor<'t> {
 
     /// Every item of a list; `None` for null and after a violation.
     pub(super) fn all_items(&self, violations: &mut Violations) -> Option<Vec<Self>> {
-        match &self.node.content {
-            Content::Sequence(items) => {
-                let below = |(index, id): (usize, &usize)| self.below(index, *id);
-                Some(items.iter().enumerate().map(below).collect())
+        let Content::Sequence(items) = &self.node.content else {
+            if !self.is_null() {
+                self.refuse("a list", violations);
             }
-            _ => {
-                if !self.is_null() {
-                    self.refuse("a list", violations);
-                }
-                None
-            }
-        }
+            return None;
+        };
+        Some(items.iter().enumerate().map(|(index, id)| self.below(index, *id)).collect())
     }
 
     /// The members of a mapping, merged ones (`<<`) last; none for null and after a violation.

@@ -211,19 +211,18 @@ fn read_volume_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Ve
     let mut refuse = |message: &str, reference: &str| {
         violations.add("storage-attributes", value.at(), message).reference(reference);
     };
-    match class.as_deref() {
-        None | Some("") if persistent == "true" => class = Some("default".to_owned()),
-        None | Some("") => {}
-        Some("ram") if persistent != "false" => refuse(
+    match (class.as_deref().unwrap_or_default(), persistent.as_str()) {
+        ("", "true") => class = Some("default".to_owned()),
+        ("ram", spelling) if spelling != "false" => refuse(
             "storage of class ram cannot be persistent",
             "sdl: ram storage class cannot be persistent",
         ),
-        Some("ram") => {}
-        Some(_) if persistent == "false" => refuse(
+        ("" | "ram", _) => {}
+        (_, "false") => refuse(
             "storage that is not persistent has no class; add persistent: true or remove the class",
             "sdl: ephemeral storage should not set attribute class",
         ),
-        Some(_) => {}
+        _ => {}
     }
     let persistent = match persistent.as_str() {
         "true" | "on" | "yes" => "true",

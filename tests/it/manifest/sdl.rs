@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lessor::manifest::{Manifest, Violation, compile};
+use lessor::{
+    domain::Denom,
+    manifest::{Manifest, Violation, compile},
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -134,7 +137,12 @@ fn the_small_document_has_the_published_hash() {
 #[test]
 fn a_violation_says_where_in_the_document_it_is() {
     for (change, code, pointer, line) in [
-        (("cpu:", "gpu:"), "resources-missing", "/profiles/compute/web/resources/cpu", 15),
+        (
+            ("        cpu:\n          units: 1\n", ""),
+            "resources-missing",
+            "/profiles/compute/web/resources/cpu",
+            15,
+        ),
         (
             ("units: 1", "units: 2cores"),
             "bad-quantity",
@@ -198,6 +206,30 @@ fn anchors_and_merges_are_followed() {
     assert_eq!(compiled.groups.len(), 2);
     assert_eq!(compiled.groups[0].units[0].price, compiled.groups[1].units[0].price);
     assert_eq!(compiled.groups[1].units[0].count, 2);
+}
+
+#[test]
+fn every_example_is_valid_and_priced_in_uact() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let compiled =
+            compile(&text).unwrap_or_else(|violations| panic!("{path:?}{}", listed(&violations)));
+        for group in &compiled.groups {
+            assert!(group.price().is_some_and(|price| price.denom == Denom::uact()), "{path:?}");
+        }
+        names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+    }
+    assert!(names.iter().any(|name| name == "web"), "{names:?}");
+}
+
+#[test]
+fn the_first_example_names_no_host() {
+    let text = include_str!("../../../deploy/examples/web.yaml");
+    let hosts = compile(text).unwrap().manifest.http_hosts();
+    assert_eq!((hosts.len(), hosts[0].unnamed, hosts[0].hostnames.len()), (1, true, 0));
 }
 
 proptest! {
