@@ -123,9 +123,11 @@ pub(super) fn quoted(text: &str) -> String {
 /// The hint behind "unknown name": the nearest known one, or all of them when they are few.
 pub(super) fn nearest_hint<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.take(MAX_VIOLATIONS).collect();
+    let unknown: String = unknown.chars().take(MAX_QUOTED).collect();
     let nearest = known
         .iter()
-        .map(|name| (distance(unknown, name), *name))
+        .filter(|name| name.len() <= MAX_QUOTED)
+        .map(|name| (strsim::osa_distance(&unknown, name), *name))
         .min()
         .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 3);
     match (nearest, known.len()) {
@@ -137,27 +139,6 @@ pub(super) fn nearest_hint<'a>(unknown: &str, known: impl Iterator<Item = &'a st
         }
         (None, _) => String::new(),
     }
-}
-
-/// Edits (insert, remove, replace, swap neighbours) between two names; only their first characters count.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(MAX_QUOTED).collect();
-    let b: Vec<char> = b.chars().take(MAX_QUOTED).collect();
-    let mut rows: [Vec<usize>; 3] =
-        [vec![0; b.len() + 1], (0..=b.len()).collect(), vec![0; b.len() + 1]];
-    for i in 1..=a.len() {
-        rows[2][0] = i;
-        for j in 1..=b.len() {
-            let replaced = rows[1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[1][j] + 1).min(rows[2][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[0][j - 2] + 1);
-            }
-            rows[2][j] = best;
-        }
-        rows.rotate_left(1);
-    }
-    rows[1][b.len()]
 }
 
 #[cfg(test)]
