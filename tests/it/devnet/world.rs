@@ -54,7 +54,7 @@ pub(crate) fn settings(folder: &TempDir) -> Settings {
         data: folder.path().join("world"),
         listen: ([127, 0, 0, 1], 0).into(),
         // Blocks come when a test asks for them.
-        interval: Duration::from_secs(3_600),
+        interval: Duration::from_hours(1),
         genesis: Genesis::development(CHAIN_ID, now(), &hosts),
         clock,
         cluster: None,
