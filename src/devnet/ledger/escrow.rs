@@ -39,6 +39,11 @@ fn earned(rate: &Price, blocks: u64) -> Result<u128, Refusal> {
         .ok_or_else(|| Refusal::panic("decimal out of range; bitLen: got 317, max 315"))
 }
 
+/// A constant of the chain; a broken one is a bug of this file, reported like one of the chain's own.
+fn module() -> Result<Address, Refusal> {
+    MODULE_ACCOUNT.parse().map_err(Refusal::panic)
+}
+
 /// The whole units of a coin.
 pub(super) fn units(coin: &wire::cosmos::Coin) -> Result<u128, Refusal> {
     coin.amount
@@ -75,11 +80,6 @@ fn signed(amount: u128) -> Result<i128, Refusal> {
 }
 
 impl Execution<'_> {
-    fn module(&self) -> Result<Address, Refusal> {
-        // A constant of the chain; a broken one is a bug of this file, reported like one of the chain's own.
-        MODULE_ACCOUNT.parse().map_err(Refusal::panic)
-    }
-
     /// Checks that `depositor` can pay `deposit`, trying its sources in order. There are no grants here.
     pub(super) fn cover(
         &self,
@@ -118,7 +118,7 @@ impl Execution<'_> {
             deposits: vec![Deposit { owner: owner.clone(), height, balance: covered.amount }],
         };
         self.put_escrow(id, account)?;
-        let module = self.module()?;
+        let module = module()?;
         self.transfer(owner, &module, &covered.denom, covered.amount)
     }
 
@@ -145,7 +145,7 @@ impl Execution<'_> {
             height: self.block.height,
             balance: covered.amount,
         });
-        let module = self.module()?;
+        let module = module()?;
         self.transfer(depositor, &module, &covered.denom, covered.amount)?;
         if account.state == EscrowState::Overdrawn
             && let EscrowId::Deployment(deployment) = id
@@ -353,7 +353,7 @@ impl Execution<'_> {
 
     fn pay_out(&mut self, order: &OrderId, mut payment: Payment) -> Result<(), Refusal> {
         if payment.balance > 0 {
-            let module = self.module()?;
+            let module = module()?;
             let denom = payment.rate.denom.clone();
             let owner = payment.owner.clone();
             self.transfer(&module, &owner, denom.as_str(), payment.balance)?;
@@ -364,7 +364,7 @@ impl Execution<'_> {
     }
 
     fn refund(&mut self, account: &mut EscrowAccount) -> Result<(), Refusal> {
-        let module = self.module()?;
+        let module = module()?;
         for deposit in std::mem::take(&mut account.deposits) {
             self.transfer(&module, &deposit.owner, &account.denom, deposit.balance)?;
         }

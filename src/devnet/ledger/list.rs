@@ -100,9 +100,9 @@ pub(super) fn listed<K, R>(
 pub(super) fn cut<T>(
     items: Vec<Listed<T>>,
     form: KeyForm<'_>,
-    request: &Option<cosmos::PageRequest>,
+    request: Option<&cosmos::PageRequest>,
 ) -> Result<(Vec<T>, cosmos::PageResponse), QueryError> {
-    page::cut(items, form, request.as_ref()).map_err(QueryError::InvalidArgument)
+    page::cut(items, form, request).map_err(QueryError::InvalidArgument)
 }
 
 pub(super) fn deployment_key(id: &DeploymentId) -> Vec<u8> {

@@ -87,9 +87,8 @@ fn class(mut rest: &[char]) -> Option<(Class, &[char])> {
 
 fn class_char(rest: &[char]) -> Option<(char, &[char])> {
     match rest {
-        ['\\', c, after @ ..] => Some((*c, after)),
         ['-' | ']', ..] | [] => None,
-        [c, after @ ..] => Some((*c, after)),
+        ['\\', c, after @ ..] | [c, after @ ..] => Some((*c, after)),
     }
 }
 

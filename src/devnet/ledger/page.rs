@@ -126,8 +126,7 @@ mod tests {
             &Listed { state: 1, key, item: () },
             KeyForm { states: &[1], search: None, across_states: false },
         );
-        let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, recorded);
+        assert_eq!(crate::wire::text::to_hex(&written), recorded);
         assert_eq!(
             read(b"garbage!").unwrap_err(),
             "pagination: invalid key: invalid checksum, 0x67617262 != 0xbba51d63"

@@ -236,7 +236,7 @@ impl Snapshot {
         let rows = self.state.orders.iter().filter(|(id, _)| wanted.fits(id, None));
         let form = KeyForm { states: &states, search: None, across_states: false };
         let items = listed(rows, form, |order| order.state, |(id, _)| order_key(id));
-        let (orders, page) = cut(items, form, &q.pagination)?;
+        let (orders, page) = cut(items, form, q.pagination.as_ref())?;
         Ok(market::QueryOrdersResponse {
             orders: orders.into_iter().map(|(_, order)| order.clone()).collect(),
             pagination: Some(page),
@@ -270,7 +270,7 @@ impl Snapshot {
         let key = |((order, by), _): &((&OrderId, &Address), &market::Bid)| bid_key(order, by);
         let form = wanted.form(&states, &q.filters.state);
         let items = listed(rows, form, |bid| bid.state, key);
-        let (bids, page) = cut(items, form, &q.pagination)?;
+        let (bids, page) = cut(items, form, q.pagination.as_ref())?;
         let bids = bids
             .into_iter()
             .map(|((order, by), bid)| self.bid_response(&order.bid(by), bid))
@@ -311,7 +311,7 @@ impl Snapshot {
         let key = |((order, by), _): &((&OrderId, Address), &market::Lease)| bid_key(order, by);
         let form = wanted.form(&states, &q.filters.state);
         let items = listed(rows, form, |lease| lease.state, key);
-        let (leases, page) = cut(items, form, &q.pagination)?;
+        let (leases, page) = cut(items, form, q.pagination.as_ref())?;
         let leases = leases
             .into_iter()
             .map(|((order, by), lease)| self.lease_response(order, &by, lease))
@@ -363,7 +363,7 @@ impl Snapshot {
         });
         let form = KeyForm { states: &states, search: Some(1), across_states: false };
         let items = listed(rows, form, |row| row.state, |(id, _)| deployment_key(id));
-        let (found, page) = cut(items, form, &q.pagination)?;
+        let (found, page) = cut(items, form, q.pagination.as_ref())?;
         let deployments =
             found.into_iter().map(|(id, row)| self.deployment_response(id, row)).collect();
         Ok(deployment::QueryDeploymentsResponse { deployments, pagination: Some(page) })

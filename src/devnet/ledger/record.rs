@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Whole units as the chain's integer of 10⁻¹⁸.
-fn atoms(units: impl ToString) -> String {
+fn atoms(units: &impl ToString) -> String {
     let units = units.to_string();
     if units == "0" {
         units
@@ -17,7 +17,7 @@ fn atoms(units: impl ToString) -> String {
 }
 
 fn dec_coin(denom: &str, units: u128) -> cosmos::DecCoin {
-    cosmos::DecCoin { denom: denom.to_owned(), amount: atoms(units) }
+    cosmos::DecCoin { denom: denom.to_owned(), amount: atoms(&units) }
 }
 
 const fn state(state: EscrowState) -> escrow::State {
@@ -59,7 +59,7 @@ pub(super) fn account(id: &EscrowId, row: &EscrowAccount) -> escrow::Account {
             state: state(row.state).into(),
             transferred: vec![dec_coin(&row.denom, row.transferred)],
             settled_at: signed(row.settled_at),
-            funds: vec![escrow::Balance { denom: row.denom.clone(), amount: atoms(row.funds) }],
+            funds: vec![escrow::Balance { denom: row.denom.clone(), amount: atoms(&row.funds) }],
             deposits,
         },
     }
