@@ -31,6 +31,8 @@ use crate::{
 
 /// How many blocks a page looks at.
 const WINDOW: u64 = 128;
+/// How many of them are read before looking whether the page is full.
+const CHUNK: u64 = 16;
 /// How many blocks are looked at backwards for the block before.
 const LOOK_BACK: u64 = 256;
 /// Kept free in a page for what is not an event.
@@ -141,23 +143,27 @@ impl Puller {
             Cursor { height, part: 0, prev: self.before(height, tip.earliest).await? }
         };
         let last = Height(to.0.min(begin.height.0 + WINDOW - 1));
-        let found = self.follower.range(begin.height, last).await?;
         let source = format!("urn:akash:indexer:{}:{}", self.name, tip.chain_id);
         let mut prev = begin.prev;
         let mut batch = Batch::new(self.limits);
         let mut events: Vec<CloudEvent> = Vec::new();
-        for block in &found {
-            let skip = if block.at.height == begin.height { begin.part } else { 0 };
-            let parts = pack::block(block, prev, &source, self.limits);
-            for (part, event) in parts.into_iter().enumerate().skip(skip) {
-                if batch.push(Packed::from(&event)).is_err() {
-                    let next = Cursor { height: block.at.height, part, prev };
-                    let through = Height(block.at.height.0 - 1);
-                    return self.ended(events, through, Some(next)).await;
+        let mut from = begin.height;
+        while from <= last {
+            let upto = last.min(Height(from.0 + CHUNK - 1));
+            for block in &self.follower.range(from, upto).await? {
+                let skip = if block.at.height == begin.height { begin.part } else { 0 };
+                let parts = pack::block(block, prev, &source, self.limits);
+                for (part, event) in parts.into_iter().enumerate().skip(skip) {
+                    if batch.push(Packed::from(&event)).is_err() {
+                        let next = Cursor { height: block.at.height, part, prev };
+                        let through = Height(block.at.height.0 - 1);
+                        return self.ended(events, through, Some(next)).await;
+                    }
+                    events.push(event);
                 }
-                events.push(event);
+                prev = Some(block.at);
             }
-            prev = Some(block.at);
+            from = Height(upto.0 + 1);
         }
         let next = Cursor { height: Height(last.0 + 1), part: 0, prev };
         self.ended(events, last, (last < to).then_some(next)).await

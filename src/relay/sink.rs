@@ -81,6 +81,21 @@ enum Delivered {
     GoBack(Height),
 }
 
+/// What became of one attempt.
+enum Tried {
+    Decided(Delivered),
+    /// Not taken, perhaps with a time after which the receiver wants to be asked again.
+    Again {
+        after: Option<Duration>,
+    },
+}
+
+/// When the next heartbeat is due, and how many were not taken since the last that was.
+struct Pulse {
+    next: Instant,
+    missed: u32,
+}
+
 /// Why a round ended early.
 enum Interrupt {
     Gone,
@@ -153,11 +168,11 @@ impl Sink {
 
     async fn follow(&self, mut tips: watch::Receiver<Option<Tip>>) -> Result<(), RelayError> {
         let mut position: Option<Position> = None;
-        let mut next_heartbeat = Instant::now();
+        let mut pulse = Pulse { next: Instant::now(), missed: 0 };
         loop {
             let tip = tips.borrow_and_update().clone();
             let round = match &tip {
-                Some(tip) => self.round(&mut position, tip, &mut next_heartbeat).await,
+                Some(tip) => self.round(&mut position, tip, &mut pulse).await,
                 None => Ok(()),
             };
             match round {
@@ -181,7 +196,7 @@ impl Sink {
             }
             tokio::select! {
                 changed = tips.changed() => if changed.is_err() { return Ok(()) },
-                () = sleep_until(next_heartbeat), if tip.is_some() => {}
+                () = sleep_until(pulse.next), if tip.is_some() => {}
             }
         }
     }
@@ -191,15 +206,14 @@ impl Sink {
         &self,
         position: &mut Option<Position>,
         tip: &Tip,
-        next_heartbeat: &mut Instant,
+        pulse: &mut Pulse,
     ) -> Result<(), Interrupt> {
         let at = match position {
             Some(at) => at,
             None => position.insert(self.begin(tip).await?),
         };
-        if Instant::now() >= *next_heartbeat {
-            self.beat(at, tip).await?;
-            *next_heartbeat = Instant::now() + self.heartbeat;
+        if Instant::now() >= pulse.next {
+            self.beat(at, tip, pulse).await?;
         }
         if at.read < tip.height {
             self.advance(at, tip).await?;
@@ -243,16 +257,44 @@ impl Sink {
         })
     }
 
-    async fn beat(&self, position: &mut Position, tip: &Tip) -> Result<(), Interrupt> {
+    /// Sends one heartbeat, once: a new one says more than an old one that is tried again.
+    async fn beat(
+        &self,
+        position: &mut Position,
+        tip: &Tip,
+        pulse: &mut Pulse,
+    ) -> Result<(), Interrupt> {
         let event = pack::heartbeat(tip, (self.clock)(), &self.source(&tip.chain_id));
         let mut batch = Batch::new(self.limits);
         // An empty batch takes anything.
         let _ = batch.push(Packed::from(&event));
-        if self.deliver(position, &batch).await? {
-            self.state.send_modify(|state| state.heartbeats += 1);
-            self.keep(position).await?;
-        }
+        let body = batch.body();
+        let id = delivery_id(self.stream(), &BodyDigest::of(body.as_bytes()));
+        let pause = match self.try_once(&id, position, &body, pulse.missed + 1).await? {
+            Tried::Again { after } => {
+                let pause = self.retry.first * 2_u32.saturating_pow(pulse.missed.min(16));
+                pulse.missed = pulse.missed.saturating_add(1);
+                after.unwrap_or(pause).max(self.retry.first).min(self.heartbeat)
+            }
+            Tried::Decided(Delivered::Gone) => return Err(Interrupt::Gone),
+            Tried::Decided(Delivered::Taken | Delivered::GoBack(_)) => {
+                pulse.missed = 0;
+                self.taken(position, true);
+                self.keep(position).await?;
+                self.heartbeat
+            }
+        };
+        pulse.next = Instant::now() + pause;
         Ok(())
+    }
+
+    fn taken(&self, position: &Position, heartbeat: bool) {
+        self.state.send_modify(|state| {
+            state.deliveries += 1;
+            state.heartbeats += u64::from(heartbeat);
+            state.last_error = None;
+            state.position = Some(position.clone());
+        });
     }
 
     /// Reads the next blocks up to the newest and sends what they hold.
@@ -314,11 +356,7 @@ impl Sink {
                 if let Some(sent) = batch.completes() {
                     (position.read, position.sent) = (sent.height, Some(sent));
                 }
-                self.state.send_modify(|state| {
-                    state.deliveries += 1;
-                    state.last_error = None;
-                    state.position = Some(position.clone());
-                });
+                self.taken(position, false);
                 Ok(true)
             }
             Delivered::Gone => Err(Interrupt::Gone),
@@ -332,6 +370,7 @@ impl Sink {
         }
     }
 
+    /// Tries until the receiver decides.
     async fn attempt(&self, position: &Position, body: &str) -> Result<Delivered, Interrupt> {
         let digest = BodyDigest::of(body.as_bytes());
         let id = delivery_id(self.stream(), &digest);
@@ -339,28 +378,42 @@ impl Sink {
         let mut attempts = 0_u32;
         loop {
             attempts = attempts.saturating_add(1);
-            let (wait, error) = match self.post(&id, body).await {
-                Ok(answer) => match (answer.status, asked_for(&answer, position)) {
-                    (200..=299, _) => {
-                        self.note(&id, answer.status, attempts, body)?;
-                        return Ok(Delivered::Taken);
-                    }
-                    (410, _) => return Ok(Delivered::Gone),
-                    (_, Some(height)) => return Ok(Delivered::GoBack(height)),
-                    (status, None) => {
-                        (answer.retry_after, format!("answer {status}: {}", excerpt(&answer.body)))
-                    }
-                },
-                Err(error) => (None, error),
+            let asked_to_wait = match self.try_once(&id, position, body, attempts).await? {
+                Tried::Decided(delivered) => return Ok(delivered),
+                Tried::Again { after } => after,
             };
-            tracing::warn!(stream = %self.stream(), %id, attempts, %error, "delivery was not taken");
-            self.state.send_modify(|state| state.last_error = Some(error));
-            let wait = wait.unwrap_or(pause).min(self.retry.most);
+            let wait = asked_to_wait.unwrap_or(pause).min(self.retry.most);
             // Spread by the body's digest, so that many sinks do not come back at the same moment.
             let byte = digest.0[usize::try_from(attempts % 32).unwrap_or(0)];
             sleep(wait + wait * u32::from(byte) / 1024).await;
             pause = (pause * 2).min(self.retry.most);
         }
+    }
+
+    async fn try_once(
+        &self,
+        id: &str,
+        position: &Position,
+        body: &str,
+        attempts: u32,
+    ) -> Result<Tried, Interrupt> {
+        let (after, error) = match self.post(id, body).await {
+            Ok(answer) => match (answer.status, asked_for(&answer, position)) {
+                (200..=299, _) => {
+                    self.note(id, answer.status, attempts, body)?;
+                    return Ok(Tried::Decided(Delivered::Taken));
+                }
+                (410, _) => return Ok(Tried::Decided(Delivered::Gone)),
+                (_, Some(height)) => return Ok(Tried::Decided(Delivered::GoBack(height))),
+                (status, None) => {
+                    (answer.retry_after, format!("answer {status}: {}", excerpt(&answer.body)))
+                }
+            },
+            Err(error) => (None, error),
+        };
+        tracing::warn!(stream = %self.stream(), %id, attempts, %error, "delivery was not taken");
+        self.state.send_modify(|state| state.last_error = Some(error));
+        Ok(Tried::Again { after })
     }
 
     async fn post(&self, id: &str, body: &str) -> Result<Answer, String> {

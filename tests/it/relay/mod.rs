@@ -1,1 +1,10 @@
-//! The relay against a recorded node.
+//! The relay between a node and receivers, all over real HTTP.
+
+mod lifetime;
+mod limits;
+mod pull;
+mod recorded;
+mod schema;
+mod sending;
+mod webhook;
+mod world;
