@@ -161,7 +161,7 @@ impl Provider {
         };
         let intent: ChainIntent = serde_json::from_value(effect.body.clone())
             .map_err(|error| failed(error.to_string()))?;
-        match self.still_wanted(&intent).await {
+        match self.still_wanted(&intent, tip).await {
             Ok(None) => {}
             Ok(Some(reason)) => return Err(failed(reason)),
             Err(error) => return Err(later(&error)),
@@ -236,9 +236,13 @@ impl Provider {
 
     /// Why a message is not wanted any more, by a last look at the chain; closing a bid that became a lease meanwhile would end
     /// the lease.
-    async fn still_wanted(&self, intent: &ChainIntent) -> Result<Option<String>, ChainError> {
+    async fn still_wanted(
+        &self,
+        intent: &ChainIntent,
+        tip: &Tip,
+    ) -> Result<Option<String>, ChainError> {
         let ChainIntent::CloseBid { bid, only_if, .. } = intent else { return Ok(None) };
-        let found = self.bid(bid, Height(0)).await?;
+        let found = self.bid(bid, tip.height).await?;
         Ok(match found {
             Some(found) if found.state == *only_if => None,
             Some(found) => Some(format!("the bid is {}, not {only_if}", found.state)),
@@ -295,6 +299,10 @@ impl Provider {
 
     async fn look_for(&self, transaction: &Transaction, tip: &Tip) -> Looked {
         match self.chain.transaction(&transaction.hash).await {
+            // A block may hold it and have refused it for its time: that is as if no block had it.
+            Ok(Some(Included { height, failure: Some(refusal), .. })) if refusal.is_late() => {
+                return Looked::Settled(TransactionState::Expired { seen_at: height });
+            }
             Ok(Some(included)) => return Looked::Settled(TransactionState::Included(included)),
             Ok(None) => {}
             Err(error) => {

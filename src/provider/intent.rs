@@ -108,10 +108,11 @@ pub fn close_bid_key(bid: &BidId, attempt: u32) -> String {
     format!("close-bid/{bid}/{attempt}")
 }
 
-/// The key of applying a manifest to a lease.
+/// The key of applying a manifest to a lease; `number` counts the applies of the lease, as a tenant may go back to a
+/// manifest that ran before.
 #[must_use]
-pub fn apply_key(lease: &LeaseId, hash: &str) -> String {
-    format!("apply/{lease}/{hash}")
+pub fn apply_key(lease: &LeaseId, hash: &str, number: u32) -> String {
+    format!("apply/{lease}/{hash}/{number}")
 }
 
 /// The key of removing a lease's workload.

@@ -85,6 +85,9 @@ pub struct LeaseRecord {
     pub phase: Phase,
     /// The manifest that the cluster took in last.
     pub applied: Option<String>,
+    /// How many applies were asked for.
+    #[serde(default)]
+    pub applies: u32,
     /// What the cluster answered last, and when (host's time).
     pub status: Option<(Timestamp, LeaseStatus)>,
 }
@@ -100,7 +103,7 @@ pub struct Facts<'a> {
     pub deployment_hash: Option<&'a str>,
     /// Hashes of the manifests that are stored, newest first.
     pub manifests: &'a [String],
-    /// What became of the effect `apply/<lease>/<hash>` of the phase's hash.
+    /// What became of the newest effect `apply/<lease>/<hash>/<n>`.
     pub apply: Outcome<'a>,
     /// What became of the effect `teardown/<lease>`.
     pub teardown: Outcome<'a>,
@@ -121,6 +124,8 @@ pub enum Outcome<'a> {
     Done,
     /// It will not be carried out, for this reason.
     Failed(&'a str),
+    /// It was not carried out, because it was not wanted any more.
+    Superseded,
 }
 
 /// What is to be done.
@@ -152,9 +157,7 @@ impl LeaseRecord {
         manifest_timeout: Option<SignedDuration>,
     ) -> Self {
         let phase = if lease.state.is_running() {
-            Phase::AwaitingManifest {
-                until: manifest_timeout.and_then(|limit| block_time.checked_add(limit).ok()),
-            }
+            awaiting(block_time, manifest_timeout)
         } else {
             // It ended before we knew of it. A teardown makes sure that nothing of an earlier life is left.
             Phase::TearingDown
@@ -168,6 +171,7 @@ impl LeaseRecord {
             seen_at: at,
             phase,
             applied: None,
+            applies: 0,
             status: None,
         }
     }
@@ -189,6 +193,10 @@ impl LeaseRecord {
                 status.is_ready() && Some(&status.manifest_hash) == self.applied.as_ref()
             })
     }
+}
+
+fn awaiting(block_time: Timestamp, limit: Option<SignedDuration>) -> Phase {
+    Phase::AwaitingManifest { until: limit.and_then(|limit| block_time.checked_add(limit).ok()) }
 }
 
 /// Moves a lease on by what is known. Returns what is to be done; effects are repeatable.
@@ -223,7 +231,11 @@ fn end(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
 
 /// The chain says that it runs.
 fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
-    settle_apply(record, facts.apply);
+    settle_apply(record, facts);
+    if facts.apply == Outcome::Superseded {
+        // What the chain says now must be read by a later step: this one may not have seen what the executor saw.
+        return Vec::new();
+    }
     if let Phase::CloseWanted { reason } = record.phase {
         return vec![Effect::CloseBid { reason }];
     }
@@ -235,8 +247,11 @@ fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     match wanted {
         Some(hash) if record.applied.as_ref() != Some(hash) => match &record.phase {
             Phase::Refused { hash: refused, .. } if refused == hash => Vec::new(),
-            _ => {
-                record.phase = Phase::Applying { hash: hash.clone() };
+            phase => {
+                if !matches!(phase, Phase::Applying { hash: asked } if asked == hash) {
+                    record.applies = record.applies.saturating_add(1);
+                    record.phase = Phase::Applying { hash: hash.clone() };
+                }
                 vec![Effect::Apply { hash: hash.clone() }]
             }
         },
@@ -248,15 +263,22 @@ fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     }
 }
 
-fn settle_apply(record: &mut LeaseRecord, outcome: Outcome<'_>) {
+fn settle_apply(record: &mut LeaseRecord, facts: &Facts<'_>) {
     if let Phase::Applying { hash } = &record.phase {
-        match outcome {
+        match facts.apply {
             Outcome::Done => {
                 record.applied = Some(hash.clone());
                 record.phase = Phase::Running { hash: hash.clone() };
             }
             Outcome::Failed(reason) => {
                 record.phase = Phase::Refused { hash: hash.clone(), reason: reason.to_owned() };
+            }
+            // The tenant announced another manifest: it has as long for its upload as it had for the first.
+            Outcome::Superseded => {
+                record.phase = match &record.applied {
+                    Some(hash) => Phase::Running { hash: hash.clone() },
+                    None => awaiting(facts.block_time, facts.manifest_timeout),
+                };
             }
             Outcome::Absent | Outcome::Pending => {}
         }

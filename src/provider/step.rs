@@ -65,6 +65,8 @@ const READS_PER_PROOF: u32 = 3;
 const PROVE_ALONE: usize = 8;
 /// How long a hint waits when its stream has used up its reads.
 const OUT_OF_READS: SignedDuration = SignedDuration::from_secs(5);
+/// A claim on a block that is further than this above the tip is not waited for.
+const HINT_SLACK: u64 = 20;
 /// How often reads that show different heights are repeated before the step gives up for now.
 const SAME_HEIGHT_TRIES: u32 = 4;
 
@@ -229,29 +231,38 @@ impl Provider {
             {
                 proven.extend(hints);
             } else if self.store.spend(&name, READS_PER_PROOF, limit, now).await?.granted {
-                let (found, lies) = self.compare_with_lists(hints, tip).await?;
-                proven.extend(found);
-                forgotten += lies;
-            } else {
-                let retry_at = now.saturating_add(OUT_OF_READS).unwrap_or(Timestamp::MAX);
-                for hint in hints {
-                    self.store.give_back(&hint.claim, retry_at, None).await?;
+                match self.list_what_matters(&hints, tip).await {
+                    Ok(listed) => {
+                        let (found, lies) = self.compare(hints, &listed).await?;
+                        proven.extend(found);
+                        forgotten += lies;
+                    }
+                    Err(error) => {
+                        tracing::warn!(stream = %name, error = %error, "hints are to be proven again");
+                        self.put_off(hints, Some(&error.to_string())).await?;
+                    }
                 }
+            } else {
+                self.put_off(hints, None).await?;
             }
         }
         Ok((proven, forgotten))
     }
 
-    async fn compare_with_lists(
-        &self,
-        hints: Vec<Loaded>,
-        tip: &Tip,
-    ) -> Result<(Vec<Loaded>, u32), Error> {
-        let reachable = tip.height.0 + deployment::HINT_SLACK;
+    /// Lets hints wait that cannot be proven now.
+    async fn put_off(&self, hints: Vec<Loaded>, error: Option<&str>) -> Result<(), Error> {
+        let retry_at = self.clock.now().saturating_add(OUT_OF_READS).unwrap_or(Timestamp::MAX);
+        for hint in hints {
+            self.store.give_back(&hint.claim, retry_at, error).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_what_matters(&self, hints: &[Loaded], tip: &Tip) -> Result<Listed, ChainError> {
         let at_least = hints
             .iter()
             .filter_map(|hint| hint.hint)
-            .filter(|hint| hint.0 <= reachable)
+            .filter(|hint| *hint <= next_of(tip))
             .max()
             .unwrap_or(tip.height);
         let orders = self.chain.open_orders(at_least).await?;
@@ -261,25 +272,32 @@ impl Provider {
             orders.value.iter().map(|order| order.id.deployment().clone()).collect();
         matters.extend(bids.value.iter().map(|bid| bid.id.order.deployment().clone()));
         matters.extend(leases.value.iter().map(|lease| lease.id.deployment().clone()));
-        let seen_at = deployment::lowest([orders.at, bids.at, leases.at]);
+        Ok(Listed { matters, at: deployment::lowest([orders.at, bids.at, leases.at]) })
+    }
+
+    async fn compare(
+        &self,
+        hints: Vec<Loaded>,
+        listed: &Listed,
+    ) -> Result<(Vec<Loaded>, u32), Error> {
         let mut found = Vec::new();
+        let mut early = Vec::new();
         let mut lies = Vec::new();
         for hint in hints {
             let matters = match &hint.claim.subject {
-                Subject::Deployment(id) => matters.contains(id),
+                Subject::Deployment(id) => listed.matters.contains(id),
                 _ => true,
             };
             if matters {
                 found.push(hint);
-            } else if hint.hint.is_some_and(|height| height > seen_at) {
+            } else if hint.hint.is_some_and(|height| height > listed.at) {
                 // It claims a block that we have not seen: it waits for the tip.
-                let retry_at =
-                    self.clock.now().saturating_add(OUT_OF_READS).unwrap_or(Timestamp::MAX);
-                self.store.give_back(&hint.claim, retry_at, None).await?;
+                early.push(hint);
             } else {
                 lies.push(hint.claim);
             }
         }
+        self.put_off(early, None).await?;
         let forgotten = self.store.forget(&lies).await?;
         Ok((found, u32::try_from(forgotten).unwrap_or(u32::MAX)))
     }
@@ -303,6 +321,10 @@ impl Provider {
             })?),
             None => None,
         };
+        if before.is_none() && loaded.hint.is_some_and(|hint| hint > next_of(tip)) {
+            // Nothing is known of it but a claim about a block above the tip: it waits, and stays a mere hint.
+            return self.put_off(vec![loaded], None).await;
+        }
         let mut facts = self.deployment_facts(&id, before.as_ref(), &loaded, tip).await?;
         loop {
             let Advanced { commit, .. } = deployment::advance(before.clone(), &facts, &settings);
@@ -321,8 +343,7 @@ impl Provider {
         loaded: &Loaded,
         tip: &Tip,
     ) -> Result<Facts, Error> {
-        let reachable = tip.height.0 + deployment::HINT_SLACK;
-        let hint = loaded.hint.filter(|hint| hint.0 <= reachable);
+        let hint = loaded.hint.filter(|hint| *hint <= next_of(tip));
         let at_least =
             before.map_or(Height(0), |record| record.seen_at).max(hint.unwrap_or_default());
         let (chain, registration, inventory) = tokio::join!(
@@ -361,7 +382,7 @@ impl Provider {
             manifests: loaded.manifests.iter().map(|manifest| manifest.hash.clone()).collect(),
             effects: loaded.effects.clone(),
             now: self.clock.now(),
-            hint: loaded.hint,
+            ahead: loaded.hint.is_some_and(|hint| hint > read.at && hint <= soon(tip)),
         })
     }
 
@@ -528,6 +549,12 @@ impl Provider {
     }
 }
 
+/// Deployments with an open order, or with a bid or lease of ours, as of one height.
+struct Listed {
+    matters: BTreeSet<DeploymentId>,
+    at: Height,
+}
+
 /// A deployment's parts at one height.
 struct DeploymentRead {
     at: Height,
@@ -535,6 +562,17 @@ struct DeploymentRead {
     orders: Vec<Order>,
     bids: Vec<Bid>,
     leases: Vec<Lease>,
+}
+
+/// The highest block that a read may ask for: the tip was read a moment ago. A claim about a higher one must not keep a
+/// step from what the node has.
+fn next_of(tip: &Tip) -> Height {
+    Height(tip.height.0.saturating_add(1))
+}
+
+/// The highest block that a claim is waited for: a node that is further behind is not one to wait for.
+fn soon(tip: &Tip) -> Height {
+    Height(tip.height.0.saturating_add(HINT_SLACK))
 }
 
 /// How long a subject waits after so many failures in a row: 100 ms, doubled up to a minute.

@@ -8,13 +8,14 @@ use super::{
     Error, Provider,
     deployment::DeploymentRecord,
     intent::ClusterIntent,
+    lease::Phase,
     port::{
         ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, Subject, Workload,
     },
     step::back_off,
 };
 use crate::{
-    domain::{Height, LeaseId},
+    domain::{DeploymentId, LeaseId},
     manifest::Manifest,
 };
 
@@ -60,6 +61,9 @@ impl Provider {
                 tracing::warn!(effect = %effect.key, %reason, "the cluster refused");
                 failed(reason)
             }
+            Ok(Carried::Superseded(reason)) => EffectReport::Settled(EffectState::Failed {
+                outcome: json!({ "reason": reason, "superseded": true }),
+            }),
             Ok(Carried::Going) => self.later("the workload is going", GOING),
             Err(error) => self.later(&error.to_string(), back_off(effect.attempts)),
         }
@@ -72,16 +76,18 @@ impl Provider {
 
     async fn apply(&self, lease: &LeaseId, hash: &str, group: &str) -> Result<Carried, Error> {
         let deployment = lease.deployment();
+        let record = self.deployment_record(deployment).await?;
+        // A try that comes late must not bring back what was torn down meanwhile.
+        if !awaits(&record, lease, hash) {
+            return Ok(Carried::Superseded("the lease does not wait for it any more".to_owned()));
+        }
         // The deployment may have been updated since the manifest was taken: what runs is kept until its manifest comes.
-        let seen_at = self.seen_at(lease).await?;
-        let on_chain = self.chain.deployment(deployment, seen_at).await?;
+        let on_chain = self.chain.deployment(deployment, record.seen_at).await?;
         if let Some(found) = on_chain.value
             && found.hash != hash
         {
-            return Ok(Carried::Refused(format!(
-                "superseded: the deployment's hash is now {}",
-                found.hash
-            )));
+            let reason = format!("the deployment's hash is now {}", found.hash);
+            return Ok(Carried::Superseded(reason));
         }
         let stored = self.store.manifests(deployment).await?;
         let Some(row) = stored.into_iter().find(|row| row.hash == hash) else {
@@ -107,11 +113,9 @@ impl Provider {
         }
     }
 
-    async fn seen_at(&self, lease: &LeaseId) -> Result<Height, Error> {
-        let state =
-            self.store.subject_state(&Subject::Deployment(lease.deployment().clone())).await?;
-        let record = state.and_then(|state| serde_json::from_value::<DeploymentRecord>(state).ok());
-        Ok(record.map_or(Height(0), |record| record.seen_at))
+    async fn deployment_record(&self, id: &DeploymentId) -> Result<DeploymentRecord, Error> {
+        let state = self.store.subject_state(&Subject::Deployment(id.clone())).await?;
+        Ok(state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default())
     }
 
     async fn routes(
@@ -145,9 +149,18 @@ impl Provider {
     }
 }
 
+/// Whether the lease's step still waits for this manifest to be applied.
+fn awaits(record: &DeploymentRecord, lease: &LeaseId, hash: &str) -> bool {
+    let lease = record.orders.get(&lease.order).and_then(|order| order.lease.as_ref());
+    lease.is_some_and(
+        |lease| matches!(&lease.phase, Phase::Applying { hash: wanted } if wanted == hash),
+    )
+}
+
 enum Carried {
     Done,
     Going,
+    Superseded(String),
     Refused(String),
 }
 

@@ -11,6 +11,7 @@ mod event;
 mod gateway;
 mod life;
 mod manifest;
+mod provider;
 mod relay;
 mod store;
 mod support;

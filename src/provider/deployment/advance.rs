@@ -18,11 +18,14 @@ use crate::{
             TransactionState,
         },
         settings::Settings,
+        step::back_off,
     },
 };
 
 /// How long until facts that did not go together are read again.
 const READ_AGAIN: SignedDuration = SignedDuration::from_millis(100);
+/// How long until an observation that is missing or too old is asked for again.
+pub(super) const OBSERVE_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// One run of [`advance`]: the record as it becomes and the commit as it grows.
 pub(super) struct Step<'a> {
@@ -219,7 +222,7 @@ impl<'a> Step<'a> {
     fn decide(&mut self, record: &mut OrderRecord, on_chain: Option<&Order>) {
         let (Some(order), Some(facts)) = (on_chain, self.bid_facts(&record.id, on_chain)) else {
             // What a decision needs could not be read: try again soon, and say nothing in the meantime.
-            self.wake_within(SignedDuration::from_secs(1));
+            self.wake_within(OBSERVE_AGAIN);
             return;
         };
         // A create-bid that can never land is counted, so that the next one has a key of its own.
@@ -262,12 +265,15 @@ impl<'a> Step<'a> {
     /// A bid that is on chain without a reservation (a restored store) gets one, or is given up.
     fn reserve_for_bid(&mut self, record: &mut OrderRecord, on_chain: Option<&Order>) {
         let Some(facts) = self.bid_facts(&record.id, on_chain) else {
-            self.wake_within(SignedDuration::from_secs(1));
+            self.wake_within(OBSERVE_AGAIN);
             return;
         };
         match place(&facts) {
-            Some(placement) => self.reserve(&record.id, placement, "bid found on chain", false),
-            None => {
+            Place::At(placement) => {
+                self.reserve(&record.id, placement, "bid found on chain", false)
+            }
+            Place::Unknown => self.wake_within(OBSERVE_AGAIN),
+            Place::Nowhere => {
                 let (phase, _) = order::withdraw(record.phase, CloseCause::NoCapacity);
                 record.phase = phase;
                 self.close_bid(record, CloseReason::Unspecified, BidState::Open);
@@ -363,16 +369,23 @@ impl<'a> Step<'a> {
         only_if: BidState,
     ) {
         let bid = record.id.bid(&self.facts.provider);
-        let mut key = intent::close_bid_key(&bid, record.dead_closes);
+        let key = intent::close_bid_key(&bid, record.dead_closes);
         match self.transaction(&key) {
             order::Transaction::InFlight => return,
             order::Transaction::None => {}
             _ => {
+                // The chain may refuse for long (a notice that must run out first): each try waits longer than the last.
                 self.commit.absorbed_effects.push(key);
                 record.dead_closes += 1;
-                key = intent::close_bid_key(&bid, record.dead_closes);
+                let wait = back_off(record.dead_closes);
+                record.close_again_at = self.facts.now.checked_add(wait).ok();
             }
         }
+        if let Some(at) = record.close_again_at.filter(|at| self.facts.now < *at) {
+            self.wake_within(at.duration_since(self.facts.now));
+            return;
+        }
+        let key = intent::close_bid_key(&bid, record.dead_closes);
         self.audit(
             "close_bid",
             &bid.to_string(),
@@ -449,8 +462,8 @@ impl<'a> Step<'a> {
         if self.read_again.is_some() {
             self.wake_within(READ_AGAIN);
         }
-        if self.facts.hint.is_some_and(|hint| hint > self.facts.at.height) {
-            self.wake_within(SignedDuration::from_secs(1));
+        if self.facts.ahead {
+            self.wake_within(OBSERVE_AGAIN);
         }
         let provider = &self.facts.provider;
         self.commit.deadlines =
@@ -471,8 +484,20 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Where the order's group fits, given what else is promised.
-pub(super) fn place(facts: &bidengine::Facts) -> Option<Placement> {
-    let ObservedInventory::Young { inventory, .. } = &facts.inventory else { return None };
-    bidengine::place(&facts.order.id, &facts.order.spec, inventory, &facts.reservations).ok()
+/// Where an order's group fits, given what else is promised.
+pub(super) enum Place {
+    /// Here.
+    At(Placement),
+    /// A young inventory has no room for it.
+    Nowhere,
+    /// There is no young inventory, which says nothing about room.
+    Unknown,
+}
+
+pub(super) fn place(facts: &bidengine::Facts) -> Place {
+    let ObservedInventory::Young { inventory, .. } = &facts.inventory else {
+        return Place::Unknown;
+    };
+    bidengine::place(&facts.order.id, &facts.order.spec, inventory, &facts.reservations)
+        .map_or(Place::Nowhere, Place::At)
 }

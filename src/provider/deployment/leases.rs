@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     OrderRecord,
-    advance::{Step, place},
+    advance::{OBSERVE_AGAIN, Place, Step, place},
 };
 use crate::{
     bidengine::Placement,
@@ -45,11 +45,14 @@ impl<'a> Step<'a> {
         }
         let apply = match &lease.phase {
             lease::Phase::Applying { hash } => {
-                self.cluster_outcome(&intent::apply_key(&ours, hash))
+                self.cluster_outcome(&intent::apply_key(&ours, hash, lease.applies))
             }
             _ => Outcome::Absent,
         };
         let applied_now = apply == Outcome::Done;
+        if apply == Outcome::Superseded {
+            self.wake_within(OBSERVE_AGAIN);
+        }
         let effects = lease::advance(
             &mut lease,
             &lease::Facts {
@@ -73,6 +76,11 @@ impl<'a> Step<'a> {
         for effect in effects {
             self.carry_out_lease(&mut record, &lease, effect);
         }
+        self.hold_lease(&record, &lease);
+        if lease.phase == lease::Phase::Gone {
+            // An upload that had still seen the lease may have claimed hostnames after they were given back.
+            self.commit.release_hostnames.push(lease.id.clone());
+        }
         self.absorb_lease(&lease);
         self.look_at_lease(&lease);
         if before.as_ref() != Some(&lease) {
@@ -82,20 +90,13 @@ impl<'a> Step<'a> {
         self.record.orders.insert(id.clone(), record);
     }
 
-    /// A lease is seen for the first time: its reservation is the lease's from now on, and is made if there is none.
+    /// A lease is seen for the first time: its reservation is the lease's from now on.
     fn won(&mut self, record: &OrderRecord, lease: &LeaseRecord) {
         if !lease.state.is_running() {
             return;
         }
         if self.reservations.iter().any(|held| held.order == record.id) {
             self.commit.leased.push(record.id.clone());
-        } else if let Some(facts) =
-            self.bid_facts(&record.id, self.facts.orders.iter().find(|order| order.id == record.id))
-        {
-            // The lease is there whatever fits: what runs must be counted, so an impossible placement is kept as is.
-            let nowhere = || Placement { assignments: Vec::new(), offer: Vec::new(), ips: 0 };
-            let placement = place(&facts).unwrap_or_else(nowhere);
-            self.reserve(&record.id, placement, "lease found on chain", true);
         }
         self.audit(
             "lease",
@@ -104,11 +105,36 @@ impl<'a> Step<'a> {
         );
     }
 
+    /// A lease that runs without a reservation (a restored store) gets one as soon as the cluster says what it has. The
+    /// lease is there whatever fits, so when it fits nowhere that is kept too.
+    fn hold_lease(&mut self, record: &OrderRecord, lease: &LeaseRecord) {
+        let is_held = self.reservations.iter().any(|held| held.order == record.id);
+        if !lease.state.is_running() || is_held {
+            return;
+        }
+        let order = self.facts.orders.iter().find(|order| order.id == record.id);
+        let place = self.bid_facts(&record.id, order).map_or(Place::Unknown, |facts| place(&facts));
+        match place {
+            Place::At(placement) => {
+                self.reserve(&record.id, placement, "lease found on chain", true);
+            }
+            Place::Nowhere => {
+                self.reserve(&record.id, Placement::default(), "lease found on chain", true);
+            }
+            Place::Unknown => self.wake_within(OBSERVE_AGAIN),
+        }
+    }
+
     fn cluster_outcome(&self, key: &str) -> Outcome<'a> {
         match self.effect(key).map(|effect| &effect.state) {
             None | Some(EffectState::Withdrawn) => Outcome::Absent,
             Some(EffectState::Wanted | EffectState::Begun) => Outcome::Pending,
             Some(EffectState::Done { .. }) => Outcome::Done,
+            Some(EffectState::Failed { outcome })
+                if outcome.get("superseded") == Some(&serde_json::Value::Bool(true)) =>
+            {
+                Outcome::Superseded
+            }
             Some(EffectState::Failed { outcome }) => Outcome::Failed(
                 outcome.get("reason").and_then(serde_json::Value::as_str).unwrap_or("refused"),
             ),
@@ -123,7 +149,7 @@ impl<'a> Step<'a> {
     ) {
         match effect {
             lease::Effect::Apply { hash } => {
-                let key = intent::apply_key(&lease.id, &hash);
+                let key = intent::apply_key(&lease.id, &hash, lease.applies);
                 if self.effect(&key).is_none() {
                     self.audit("apply", &lease.id.to_string(), format!("manifest {hash}"));
                 }
@@ -171,7 +197,7 @@ impl<'a> Step<'a> {
     fn absorb_lease(&mut self, lease: &LeaseRecord) {
         let id = &lease.id;
         let wanted = match &lease.phase {
-            lease::Phase::Applying { hash } => Some(intent::apply_key(id, hash)),
+            lease::Phase::Applying { hash } => Some(intent::apply_key(id, hash, lease.applies)),
             lease::Phase::TearingDown => Some(intent::teardown_key(id)),
             _ => None,
         };

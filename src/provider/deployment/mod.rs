@@ -60,8 +60,11 @@ pub struct OrderRecord {
     pub lease: Option<LeaseRecord>,
     /// How many create-bids can never land any more.
     pub dead_creates: u32,
-    /// How many close-bids ended.
+    /// How many close-bids ended without closing it.
     pub dead_closes: u32,
+    /// The next close-bid is not sent before this time of the host.
+    #[serde(default)]
+    pub close_again_at: Option<Timestamp>,
 }
 
 /// The decision's answer; the whole record is kept beside.
@@ -106,8 +109,8 @@ pub struct Facts {
     pub effects: Vec<Effect>,
     /// The host's time.
     pub now: Timestamp,
-    /// The highest block that an event claimed.
-    pub hint: Option<Height>,
+    /// An event claims a block that these facts do not show yet and that should be there soon.
+    pub ahead: bool,
 }
 
 /// What the chain holds of us, read together.
@@ -139,9 +142,6 @@ pub struct Advanced {
     /// The facts do not go together: read again, not below this height, and advance from there.
     pub read_again: Option<Height>,
 }
-
-/// A claim on a block that is further than this above the tip waits for the tip.
-pub const HINT_SLACK: u64 = 20;
 
 impl DeploymentRecord {
     /// Orders that a lease of ours is recorded for, whose workload is to be asked about.
@@ -192,6 +192,7 @@ impl OrderRecord {
             lease: None,
             dead_creates: 0,
             dead_closes: 0,
+            close_again_at: None,
         }
     }
 

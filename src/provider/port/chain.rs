@@ -80,6 +80,16 @@ pub struct Refusal {
     pub log: String,
 }
 
+impl Refusal {
+    /// Whether the transaction came after its own time-out: it did nothing, and nothing was wrong with it but the time.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        /// `tx timeout height` and `tx timeout` of the Cosmos SDK.
+        const LATE: [u32; 2] = [30, 42];
+        self.codespace == "sdk" && LATE.contains(&self.code)
+    }
+}
+
 /// A transaction that is in a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Included {

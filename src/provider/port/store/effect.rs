@@ -23,7 +23,7 @@ pub enum EffectKind {
 /// An effect to be carried out once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEffect {
-    /// The idempotency key: `create-bid/<order>/<n>`, `close-bid/<bid>/<n>`, `apply/<lease>/<hash>`, `teardown/<lease>`.
+    /// The idempotency key: `create-bid/<order>/<n>`, `close-bid/<bid>/<n>`, `apply/<lease>/<hash>/<n>`, `teardown/<lease>`.
     pub key: String,
     /// What it changes.
     pub kind: EffectKind,

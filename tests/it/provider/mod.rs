@@ -1,0 +1,10 @@
+//! The provider's use cases in a world that is all in one process: the real store and the real ledger, a cluster and a
+//! clock of the tests' own, and faults by seed.
+
+mod fault;
+mod ground;
+mod lives;
+mod market;
+mod node;
+mod races;
+mod world;
