@@ -37,8 +37,8 @@ pub struct Dev {
 #[derive(Debug, Deserialize)]
 struct Lease {
     phase: String,
-    applied: Option<String>,
-    refused: Option<String>,
+    phase_reason: Option<String>,
+    manifest_hash: Option<String>,
 }
 
 /// Reads a body up to a limit.
@@ -166,16 +166,17 @@ impl Gateway {
         token: &SecretString,
     ) -> Result<Option<String>, Error> {
         let doing = "the lease";
-        let found: Lease = match self.read(doing, &format!("/v1/leases/{lease}"), Some(token)).await
-        {
-            Ok(found) => found,
-            Err(Error::Gateway { status: 404 | 503, detail, .. }) => return Ok(Some(detail)),
-            Err(error) => return Err(error),
-        };
-        if let Some(reason) = found.refused {
-            return Err(Error::Gateway { doing: "the manifest", status: 409, detail: reason });
+        let found: Lease =
+            match self.read(doing, &format!("/v1/leases/{}", lease.order), Some(token)).await {
+                Ok(found) => found,
+                Err(Error::Gateway { status: 404 | 503, detail, .. }) => return Ok(Some(detail)),
+                Err(error) => return Err(error),
+            };
+        if found.phase == "refused" {
+            let detail = found.phase_reason.unwrap_or_default();
+            return Err(Error::Gateway { doing: "the manifest", status: 409, detail });
         }
-        let applied = found.applied.as_deref() == Some(hash);
+        let applied = found.manifest_hash.as_deref() == Some(hash);
         Ok((!applied).then(|| format!("{lease}: {}", found.phase)))
     }
 
@@ -205,7 +206,7 @@ impl Gateway {
         let doing = "the logs";
         let request = self
             .http
-            .get(format!("{}/v1/leases/{lease}/logs", self.url))
+            .get(format!("{}/v1/leases/{}/logs", self.url, lease.order))
             .query(&[("follow", follow.to_string())])
             .header(http::header::ACCEPT, "text/event-stream")
             .bearer_auth(token.expose_secret());
