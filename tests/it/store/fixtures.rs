@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use lessor::{
     bidengine::Placement,
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
-    event::{EventIdentity, StreamState, TxHash},
+    event::{EventIdentity, TxHash},
     provider::port::{
         Claim, Commit, Committed, Delivery, EffectKind, EventRow, Ingested, Loaded, NewEffect,
-        OrderRow, Reservation, Store, StreamPlan, Subject,
+        OrderRow, Reservation, Store, StreamPlan, StreamState, Subject,
     },
     store::{Settings, Sqlite, migrate},
 };

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use lessor::{
     domain::Height,
-    event::StreamState,
-    provider::port::{ChainIdentity, EventRow, Ingested, Spent, Store, StreamPlan, Subject},
+    provider::port::{
+        ChainIdentity, EventRow, Ingested, Spent, Store, StreamPlan, StreamState, Subject,
+    },
 };
 use serde_json::json;
 
