@@ -36,6 +36,13 @@ const MAX_VARIANTS: usize = 4;
 /// Seconds of the host's clock for which a stream's read budget counts.
 const BUDGET_WINDOW: i64 = 60;
 
+/// What an event says: its type and its fields.
+type Content = (String, Map<String, Value>);
+/// A [`Content`] that is stored or that came earlier in the batch.
+type Seen<'a> = (&'a str, &'a Map<String, Value>);
+/// The contents that are stored, by position in a batch.
+type Known = HashMap<usize, Vec<Content>>;
+
 /// An event with the number of its content among those of its identity.
 struct Variant<'a> {
     row: &'a EventRow,
@@ -53,14 +60,10 @@ struct Sorted<'a> {
     first_conflict: Option<&'a EventIdentity>,
 }
 
-/// Sorts a batch into new events, known ones and other contents of known identities. `known` has the contents that are
-/// stored, by position in the batch.
-fn sort<'a>(
-    events: &'a [EventRow],
-    known: &'a HashMap<usize, Vec<(String, Map<String, Value>)>>,
-) -> Sorted<'a> {
+/// Sorts a batch into new events, known ones and other contents of known identities.
+fn sort<'a>(events: &'a [EventRow], known: &'a Known) -> Sorted<'a> {
     let mut sorted = Sorted::default();
-    let mut contents: HashMap<&EventIdentity, Vec<(&str, &Map<String, Value>)>> = HashMap::new();
+    let mut contents: HashMap<&EventIdentity, Vec<Seen<'_>>> = HashMap::new();
     for (position, row) in events.iter().enumerate() {
         let seen = contents.entry(&row.identity).or_insert_with(|| {
             let stored = known.get(&position).map_or(&[][..], Vec::as_slice);
@@ -149,15 +152,15 @@ fn key(position: usize, identity: &EventIdentity) -> Key<'_> {
 async fn known_contents(
     connection: &mut SqliteConnection,
     events: &[EventRow],
-) -> Result<HashMap<usize, Vec<(String, Map<String, Value>)>>, Failure> {
-    let mut known: HashMap<usize, Vec<(String, Map<String, Value>)>> = HashMap::new();
+) -> Result<Known, Failure> {
+    type Row = (i64, String, Json<Map<String, Value>>);
+    let mut known = Known::new();
     if events.is_empty() {
         return Ok(known);
     }
     let keys: Vec<Key<'_>> =
         events.iter().enumerate().map(|(position, row)| key(position, &row.identity)).collect();
-    let rows: Vec<(i64, String, Json<Map<String, Value>>)> =
-        query_as(sql::KNOWN_EVENTS).bind(Json(keys)).fetch_all(connection).await?;
+    let rows: Vec<Row> = query_as(sql::KNOWN_EVENTS).bind(Json(keys)).fetch_all(connection).await?;
     for (position, kind, Json(attributes)) in rows {
         let position = usize::try_from(position).unwrap_or(usize::MAX);
         known.entry(position).or_default().push((kind, attributes));

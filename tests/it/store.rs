@@ -1,1 +1,0 @@
-//! Tests of `store` through its public surface.

@@ -1,0 +1,7 @@
+//! What every store promises, whatever its engine.
+
+pub(crate) mod executors;
+pub(crate) mod inbox;
+pub(crate) mod pages;
+pub(crate) mod shared;
+pub(crate) mod steps;
