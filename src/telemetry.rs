@@ -218,7 +218,7 @@ impl Metrics {
         self.deliveries.get_or_create(&labels).inc();
     }
 
-    /// Everything in the OpenMetrics text format, gauges of the rows as they stand now. A store that gives no answer
+    /// Everything in the `OpenMetrics` text format, gauges of the rows as they stand now. A store that gives no answer
     /// leaves them as they were.
     pub async fn render(&self, provider: &Provider, draining: bool) -> String {
         self.look_at_rows(provider, draining).await;

@@ -148,7 +148,7 @@ fn admin_token(file: &str) -> anyhow::Result<Option<SecretString>> {
     let token = crate::chain::read_private(file.as_ref())?;
     let length = token.expose_secret().len();
     if length < 16 {
-        bail!("{file}: the operator's token has {} characters, at least 16 are needed", length);
+        bail!("{file}: the operator's token has {length} characters, at least 16 are needed");
     }
     Ok(Some(token))
 }

@@ -434,7 +434,7 @@ fn refuse_unknown(
         }
         match (known.get(key), value) {
             (Some(Value::Table(known)), Value::Table(given)) => {
-                refuse_unknown(origin, &whole, given, known)?
+                refuse_unknown(origin, &whole, given, known)?;
             }
             (Some(_), _) => {}
             (None, _) => {

@@ -180,7 +180,7 @@ async fn act(tenant: &Tenant, args: &Args) -> anyhow::Result<()> {
                 match format {
                     Format::Text => println!("{lease}\n{status:#}"),
                     Format::Json => {
-                        println!("{}", serde_json::json!({ "lease": lease, "status": status }))
+                        println!("{}", serde_json::json!({ "lease": lease, "status": status }));
                     }
                 }
             }
@@ -193,7 +193,7 @@ async fn act(tenant: &Tenant, args: &Args) -> anyhow::Result<()> {
                     match format {
                         Format::Text => println!("{}", line?),
                         Format::Json => {
-                            println!("{}", serde_json::json!({ "lease": lease, "line": line? }))
+                            println!("{}", serde_json::json!({ "lease": lease, "line": line? }));
                         }
                     }
                 }
@@ -244,9 +244,12 @@ fn text(step: &Step) -> String {
         Step::Order { order, group } => format!("order       {order} for group {group:?}"),
         Step::Bid { provider, price, denom, why, .. } => {
             let why = why.as_deref().unwrap_or_default();
-            let indented: String =
-                why.lines().map(|line| format!("\n              {line}")).collect();
-            format!("bid         {price} {denom} per block by {provider}{indented}")
+            let mut text = format!("bid         {price} {denom} per block by {provider}");
+            for line in why.lines() {
+                text.push_str("\n              ");
+                text.push_str(line);
+            }
+            text
         }
         Step::Lease { lease, height, .. } => format!("lease       {lease} in block {height}"),
         Step::Manifest { hash, .. } => format!("manifest    accepted, hash {hash}"),

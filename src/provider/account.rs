@@ -285,10 +285,10 @@ impl Provider {
                 }
                 // Whether a node has it is not known: it is looked for, and sent again.
                 Ok(Broadcast::Busy(detail)) => {
-                    tracing::warn!(transaction = %hash, %detail, "a node is busy")
+                    tracing::warn!(transaction = %hash, %detail, "a node is busy");
                 }
                 Err(error) => {
-                    tracing::warn!(transaction = %hash, error = %error, "a broadcast gave no answer")
+                    tracing::warn!(transaction = %hash, error = %error, "a broadcast gave no answer");
                 }
             }
         }
@@ -306,7 +306,7 @@ impl Provider {
             Ok(Some(included)) => return Looked::Settled(TransactionState::Included(included)),
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(transaction = %transaction.hash, error = %error, "a transaction could not be looked for")
+                tracing::debug!(transaction = %transaction.hash, error = %error, "a transaction could not be looked for");
             }
         }
         if tip.time.as_nanosecond() > i128::from(transaction.timeout_ns) {

@@ -98,7 +98,7 @@ impl Provider {
                     pass.transactions += self.run_account(tip).await?;
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "the chain gives no answer; its steps wait")
+                    tracing::warn!(error = %error, "the chain gives no answer; its steps wait");
                 }
             }
             pass.cluster += self.run_workloads().await?;
@@ -352,8 +352,7 @@ impl Provider {
             self.inventory()
         );
         let read = chain?;
-        let decides =
-            before.is_none() || before.is_some_and(|record| record.may_decide(&read.orders));
+        let decides = before.is_none_or(|record| record.may_decide(&read.orders));
         let registration = match registration {
             Ok(registration) => Some((*registration).clone()),
             Err(error) if decides => return Err(error.into()),

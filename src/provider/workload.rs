@@ -49,7 +49,7 @@ impl Provider {
         let effect = &claim.effect;
         let intent: ClusterIntent = match serde_json::from_value(effect.body.clone()) {
             Ok(intent) => intent,
-            Err(error) => return failed(format!("the stored effect cannot be read: {error}")),
+            Err(error) => return failed(&format!("the stored effect cannot be read: {error}")),
         };
         let outcome = match &intent {
             ClusterIntent::Apply { lease, hash, group } => self.apply(lease, hash, group).await,
@@ -59,7 +59,7 @@ impl Provider {
             Ok(Carried::Done) => EffectReport::Settled(EffectState::Done { outcome: json!({}) }),
             Ok(Carried::Refused(reason)) => {
                 tracing::warn!(effect = %effect.key, %reason, "the cluster refused");
-                failed(reason)
+                failed(&reason)
             }
             Ok(Carried::Superseded(reason)) => EffectReport::Settled(EffectState::Failed {
                 outcome: json!({ "reason": reason, "superseded": true }),
@@ -164,6 +164,6 @@ enum Carried {
     Refused(String),
 }
 
-fn failed(reason: String) -> EffectReport {
+fn failed(reason: &str) -> EffectReport {
     EffectReport::Settled(EffectState::Failed { outcome: json!({ "reason": reason }) })
 }

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::{corpus, support::eventually};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A world with quick blocks and a quick cluster in a temporary folder.
 async fn world(data: &Path, works: bool) -> dev::Dev {
@@ -75,7 +75,7 @@ async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> Deployme
     let mut steps = Vec::new();
     let id =
         tenant.deploy(document, Some(dseq), &terms(), &mut |step| steps.push(step)).await.unwrap();
-    let kinds: Vec<String> = steps.iter().map(|step| kind(step)).collect();
+    let kinds: Vec<String> = steps.iter().map(kind).collect();
     for kind in ["deployment", "order", "bid", "lease", "manifest", "ready"] {
         assert!(kinds.iter().any(|found| found == kind), "{kind} is missing in {kinds:?}");
     }

@@ -47,7 +47,7 @@ pub async fn readyz(state: State) -> Response {
 
 /// Read what is counted.
 ///
-/// In the OpenMetrics text format. On the operator's listener only.
+/// In the `OpenMetrics` text format. On the operator's listener only.
 #[utoipa::path(
     get,
     path = "/metrics",

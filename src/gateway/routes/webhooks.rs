@@ -62,7 +62,7 @@ impl Receipt {
 
 /// Take a delivery of chain events.
 ///
-/// The body is one CloudEvent or a batch of them, in JSON, optionally gzip, signed as Standard Webhooks asks (`v1a`
+/// The body is one `CloudEvent` or a batch of them, in JSON, optionally gzip, signed as Standard Webhooks asks (`v1a`
 /// ed25519 or `v1` HMAC-SHA256) over the bytes as sent. It is answered once it is durable; the same delivery may be sent
 /// any number of times.
 #[utoipa::path(

@@ -270,7 +270,7 @@ impl<'a> Step<'a> {
         };
         match place(&facts) {
             Place::At(placement) => {
-                self.reserve(&record.id, placement, "bid found on chain", false)
+                self.reserve(&record.id, placement, "bid found on chain", false);
             }
             Place::Unknown => self.wake_within(OBSERVE_AGAIN),
             Place::Nowhere => {

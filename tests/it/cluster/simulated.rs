@@ -141,7 +141,7 @@ async fn a_cluster_that_is_away_is_unavailable_and_loses_nothing() {
 
     served.world.control(Control::ComeBack {}).unwrap();
     let status = eventually("the lease is ready", LIMIT, async || {
-        cluster.status(&lease).await.unwrap().filter(|status| status.is_ready())
+        cluster.status(&lease).await.unwrap().filter(lessor::provider::port::LeaseStatus::is_ready)
     })
     .await;
     assert_eq!(status.services[0].generation, 1, "what was refused did not happen");

@@ -123,7 +123,7 @@ fn shuffled(value: &Value, seed: u64) -> Value {
             let mut members: Vec<_> = members.iter().collect();
             let by = usize::try_from(seed % 7).unwrap() % members.len().max(1);
             members.rotate_left(by);
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 members.reverse();
             }
             let mut out: Map<_, _> =

@@ -186,7 +186,7 @@ fn aliases_that_would_expand_without_end_are_refused() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let alias = format!("*a{}", level - 1);
-        let items = vec![alias.as_str(); 10].join(", ");
+        let items = [alias.as_str(); 10].join(", ");
         text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
     }
     assert_eq!(compile(&text).unwrap_err()[0].code, "document-too-large");

@@ -70,7 +70,7 @@ impl Ground {
     fn inventory(&self) -> Inventory {
         let mut nodes = self.nodes.clone();
         for workload in self.running.values() {
-            for service in workload.group.services.iter() {
+            for service in &workload.group.services {
                 let needs = Needs::of(&service.resources().unwrap());
                 for _ in 0..service.count {
                     let node = nodes.iter_mut().find(|node| {

@@ -250,7 +250,8 @@ impl Market {
     fn watch(&mut self, bytes: &[u8], newest_seen: Height) {
         let tx = Tx::decode(bytes).unwrap();
         let hash = tx::hash(bytes);
-        let until = tx.body.timeout_timestamp.and_then(|stamp| stamp.to_time()).unwrap();
+        let until =
+            tx.body.timeout_timestamp.and_then(lessor::wire::google::Timestamp::to_time).unwrap();
         for message in &tx.body.messages {
             if message.is::<MsgCreateBid>() {
                 let bid: BidId = message.unpack::<MsgCreateBid>().unwrap().id.try_into().unwrap();

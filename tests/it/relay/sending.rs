@@ -47,7 +47,7 @@ async fn a_new_block_is_pushed_when_the_websocket_wakes_long_before_the_next_pol
     let (node, receiver) = (Node::start(true).await, Receiver::start().await);
     node.push_orders(&[1]);
     let slow =
-        Settings { poll: Duration::from_secs(3600), ..settings(&node, &receiver, data.path()) };
+        Settings { poll: Duration::from_hours(1), ..settings(&node, &receiver, data.path()) };
     let relay = Running::start(slow);
     for height in 2..20 {
         receiver.until_at(node.block_ref(height - 1)).await;

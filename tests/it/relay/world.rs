@@ -311,9 +311,7 @@ impl Receiver {
                 changed.changed().await.unwrap();
             }
         });
-        if waited.await.is_err() {
-            panic!("waited in vain; {} deliveries came", self.all().len());
-        }
+        assert!(!waited.await.is_err(), "waited in vain; {} deliveries came", self.all().len())
     }
 
     /// Waits until the stream's cursor is on this block.
@@ -391,7 +389,7 @@ pub(super) fn settings(node: &Node, receiver: &Receiver, data: &Path) -> Setting
     });
     Settings {
         sinks: vec![sink("s", receiver)],
-        heartbeat: Duration::from_secs(3600),
+        heartbeat: Duration::from_hours(1),
         poll: Duration::from_millis(5),
         retry: Retry {
             first: Duration::from_millis(1),
