@@ -159,7 +159,7 @@ impl Dev {
         let operator_token = operator_token(&data.join("operator.token"))?;
         settings.store.path = data.join("lessor.db");
         settings.chain.node = devnet.rpc_url();
-        settings.cluster.kind = "simulated".to_owned();
+        "simulated".clone_into(&mut settings.cluster.kind);
         settings.cluster.url = devnet.cluster_url();
         settings.admin.token_file = data.join("operator.token").display().to_string();
         settings.listen.admin = String::new();

@@ -93,9 +93,8 @@ impl Provider {
         let Some(row) = stored.into_iter().find(|row| row.hash == hash) else {
             return Ok(Carried::Refused("the manifest is not stored any more".to_owned()));
         };
-        let manifest = match Manifest::from_json(row.body.as_bytes()) {
-            Ok(manifest) => manifest,
-            Err(_) => return Ok(Carried::Refused("the stored manifest cannot be read".to_owned())),
+        let Ok(manifest) = Manifest::from_json(row.body.as_bytes()) else {
+            return Ok(Carried::Refused("the stored manifest cannot be read".to_owned()));
         };
         let Some(found) = manifest.group(group) else {
             return Ok(Carried::Refused(format!("the manifest has no group {group:?}")));

@@ -194,7 +194,6 @@ impl<'a> Step<'a> {
     ) {
         match effect {
             order::Effect::Decide => self.decide(record, on_chain),
-            order::Effect::CreateBid => {}
             order::Effect::CloseBid { reason } => {
                 self.close_bid(record, reason, BidState::Open);
             }
@@ -208,8 +207,9 @@ impl<'a> Step<'a> {
                 self.reservations.retain(|held| held.order != record.id);
                 self.commit.release.push(record.id.clone());
             }
-            // The lease is taken up by `Step::lease`; deadlines follow from the phases.
-            order::Effect::LeaseWon
+            // A bid follows its decision, the lease is taken up by `Step::lease`, and deadlines follow from the phases.
+            order::Effect::CreateBid
+            | order::Effect::LeaseWon
             | order::Effect::SetDeadline { .. }
             | order::Effect::ClearDeadline => {}
             order::Effect::ReadAgain { at_least } => {
