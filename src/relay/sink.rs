@@ -1,9 +1,10 @@
 //! One receiver of one stream: reads on from its place, sends in order, one delivery at a time, and moves the place when
 //! the receiver has taken it.
 //!
-//! A delivery is tried until it is taken: skipping one would be a hole that only the receiver could see. The one
-//! surprising fact: a receiver that asks for an earlier block (409 `gap`) gets it, because the relay can read any block
-//! again and its own place is only where it stopped.
+//! A delivery is tried until it is taken: skipping one would be a hole that only the receiver could see.
+//!
+//! The one surprising fact: a receiver that asks for an earlier block (409 with `expected_prev_height`) gets it, because
+//! the relay can read any block again and its own place is only where it stopped.
 
 use std::{sync::Arc, time::Duration};
 
@@ -478,16 +479,16 @@ impl std::fmt::Debug for Sink {
     }
 }
 
-/// The block after which a strict receiver (409 `gap`) wants everything again, when the relay is beyond it.
+/// The block after which a strict receiver wants everything again (409 with `expected_prev_height`), when the relay is
+/// beyond it.
 fn asked_for(answer: &Answer, position: &Position) -> Option<Height> {
     if answer.status != 409 {
         return None;
     }
     let problem: Value = serde_json::from_slice(&answer.body).ok()?;
-    let code = problem.get("code").and_then(Value::as_str);
     let height = Height(problem.get("expected_prev_height")?.as_u64()?);
     let sent = position.sent?.height;
-    (code == Some("gap") && height.0 > 0 && height < sent).then_some(height)
+    (height.0 > 0 && height < sent).then_some(height)
 }
 
 /// `Retry-After` in its two forms: seconds, or an HTTP date.
@@ -549,7 +550,7 @@ mod tests {
         for other in [
             r#"{"code":"gap","expected_prev_height":9}"#,
             r#"{"code":"gap","expected_prev_height":null}"#,
-            r#"{"code":"other_body","expected_prev_height":5}"#,
+            r#"{"code":"other_body"}"#,
             "no",
         ] {
             assert_eq!(asked_for(&answer(409, other), &position), None);
