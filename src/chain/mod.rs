@@ -12,7 +12,9 @@ pub mod broadcast;
 pub mod key;
 mod node;
 mod port;
+mod pull;
 mod stream;
 
 pub use key::{AccountKey, KeyFileError, read_private};
 pub use node::{Node, NodeError, NodeSettings};
+pub use pull::Pull;

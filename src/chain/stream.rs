@@ -10,7 +10,7 @@ use crate::{
         envelope::{BlockEvent, BlockRef},
         extract,
     },
-    provider::port::{ChainError, Indexer},
+    provider::port::{ChainError, Indexer, Missed},
     wire::rpc::{
         Call,
         answer::{Block, BlockResults},
@@ -42,12 +42,7 @@ impl Node {
 impl Indexer for Node {
     /// The node knows no streams: every one gets the same. The last block comes also without events, so that the range is
     /// known to be read.
-    async fn blocks(
-        &self,
-        _stream: &str,
-        from: Height,
-        to: Height,
-    ) -> Result<(Vec<BlockEvent>, bool), ChainError> {
+    async fn blocks(&self, _stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
         let from = from.max(Height(1));
         let last = to.min(Height(from.0.saturating_add(MAX_BLOCKS - 1)));
         let read: Vec<(Block, BlockResults)> = stream::iter(from.0..=last.0)
@@ -81,7 +76,11 @@ impl Indexer for Node {
                 events,
             });
         }
-        Ok((found, last == to))
+        Ok(Missed {
+            through: found.last().map(|block| block.at),
+            blocks: found,
+            complete: last == to,
+        })
     }
 }
 

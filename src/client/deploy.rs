@@ -258,7 +258,7 @@ impl Tenant {
     async fn why_no_bid(&self, order: &OrderId, terms: &Terms) -> Option<String> {
         let provider = match &terms.provider {
             Some(provider) => provider.clone(),
-            None => self.gateway.dev().await.ok()?.provider,
+            None => self.gateway.provider().await.ok()?,
         };
         let token = token::sign(&self.key, &provider, (self.now)());
         self.gateway.decision(order, &token).await.ok()

@@ -33,6 +33,12 @@ pub struct Dev {
     pub provider: Address,
 }
 
+/// What `/address` says.
+#[derive(Debug, Deserialize)]
+struct About {
+    address: Address,
+}
+
 /// What `/v1/leases/…` says that this client needs.
 #[derive(Debug, Deserialize)]
 struct Lease {
@@ -121,6 +127,15 @@ impl Gateway {
     /// [`Error::Gateway`] with 404 when this is no development world.
     pub async fn dev(&self) -> Result<Dev, Error> {
         self.read("ask what runs here", "/dev", None).await
+    }
+
+    /// The provider's address.
+    ///
+    /// # Errors
+    /// [`Error::Gateway`], [`Error::Unreachable`].
+    pub async fn provider(&self) -> Result<Address, Error> {
+        let found: About = self.read("the provider's address", "/address", None).await?;
+        Ok(found.address)
     }
 
     /// Uploads a manifest as JSON.

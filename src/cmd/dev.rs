@@ -258,7 +258,7 @@ fn about(devnet: &devnet::server::Running, provider: &Provider) -> Router {
 }
 
 fn answer_about(peer: Option<SocketAddr>, body: &serde_json::Value) -> Response {
-    if peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback()) {
+    if peer.is_some_and(|peer: SocketAddr| peer.ip().to_canonical().is_loopback()) {
         ([(http::header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
     } else {
         StatusCode::NOT_FOUND.into_response()

@@ -1,6 +1,6 @@
 //! Puts adapters behind the ports, as the settings say.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, bail};
 
@@ -9,7 +9,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    chain::{AccountKey, Node, NodeSettings},
+    chain::{AccountKey, Node, NodeSettings, Pull},
     cluster,
     devnet::genesis::{ACCOUNTS, CHAIN_ID},
     domain::Address,
@@ -55,7 +55,7 @@ pub async fn provider_with_key(
     refuse_development_parts(settings, &address, node.as_ref()).await?;
     Ok(Arc::new(Provider::new(Parts {
         store: Arc::new(store),
-        indexer: Some(node.clone()),
+        indexer: Some(Arc::new(Pull::new(&pull_urls(settings), node.clone())?)),
         chain: node,
         cluster: cluster(settings)?,
         signer,
@@ -64,6 +64,12 @@ pub async fn provider_with_key(
         address,
         settings: settings.provider()?,
     })))
+}
+
+/// The pull APIs that the settings name, by stream.
+fn pull_urls(settings: &Settings) -> BTreeMap<String, String> {
+    let named = settings.streams.iter().filter(|(_, stream)| !stream.pull_url.is_empty());
+    named.map(|(name, stream)| (name.clone(), stream.pull_url.clone())).collect()
 }
 
 /// Test keys are public and the simulated cluster runs nothing: neither may serve a chain where money is real.

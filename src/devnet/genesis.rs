@@ -30,6 +30,10 @@ pub const ACCOUNTS: [(&str, &str); 6] = [
     ("auditor", "akash1lrnw4zp0etztt3yjvfpct3vmz0tztr9lgz4zwf"),
 ];
 
+/// Who has audited a development provider: the account of [`ACCOUNTS`], and the auditor that published documents ask for, so
+/// that they are bid on as they are.
+const AUDITORS: [&str; 2] = [ACCOUNTS[5].1, "akash1365yvmc4s7awdyj3n2sav7xfx76adc6dnmlx63"];
+
 /// What each account of [`ACCOUNTS`] has of `uact` and of `uakt`.
 const BALANCE: u128 = 10_000_000_000_000;
 
@@ -77,6 +81,9 @@ pub struct GenesisProvider {
     pub host_uri: String,
     /// What it claims to be.
     pub attributes: Vec<Attribute>,
+    /// Who has signed all of that.
+    #[serde(default)]
+    pub auditors: Vec<Address>,
 }
 
 /// What governance sets on the real chain.
@@ -155,6 +162,7 @@ impl Genesis {
                     owner: addresses.get(*index)?.clone(),
                     host_uri: host_uri.clone(),
                     attributes: provider_attributes(),
+                    auditors: AUDITORS.iter().filter_map(|auditor| auditor.parse().ok()).collect(),
                 })
             })
             .collect();

@@ -6,7 +6,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router, extract::ConnectInfo};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -43,15 +43,17 @@ pub async fn serve(
     let builder = builder();
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => return Err(error),
             },
         };
-        let connection = connection(&builder, stream, router.clone(), &graceful);
+        // Handlers learn who connected; a few answer to this machine only.
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let connection = connection(&builder, stream, router, &graceful);
         tokio::spawn(async move {
             connection.await;
             drop(permit);

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Error, Provider,
     ingest::{Context, plan},
-    port::{Commit, Delivery, Loaded, StreamPlan, StreamState, Tip},
+    port::{Commit, Delivery, Loaded, Missed, StreamPlan, StreamState, Tip},
 };
 use crate::event::envelope::{BlockEvent, BlockRef, CloudEvent, Payload};
 
@@ -47,9 +47,8 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Timestamp, Error> {
         let (Some(indexer), Some(gap)) = (&self.indexer, state.link.gap()) else { return Ok(now) };
-        let (blocks, complete) = indexer.blocks(name, gap.from, gap.to).await?;
+        let Missed { blocks, through, complete } = indexer.blocks(name, gap.from, gap.to).await?;
         tracing::info!(stream = %name, from = %gap.from, to = %gap.to, blocks = blocks.len(), complete, "a gap was pulled");
-        let through = blocks.last().map(|block| block.at);
         self.keep(name, blocks, through, now).await?;
         let wait = if complete { SignedDuration::ZERO } else { PULL_AGAIN };
         Ok(self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX))

@@ -39,7 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             nodes: vec![modest_node("node-a"), modest_node("node-b"), gpu_node("node-c")],
-            storage: [("beta2", 1000 * GIB), ("beta3", 2000 * GIB)]
+            storage: [("default", 500 * GIB), ("beta2", 1000 * GIB), ("beta3", 2000 * GIB)]
                 .map(|(class, bytes)| (class.to_owned(), bytes))
                 .into(),
             ips: 0,
@@ -61,7 +61,7 @@ fn modest_node(name: &str) -> NodeSpec {
         memory_bytes: 32 * GIB,
         ephemeral_bytes: 500 * GIB,
         gpus: Vec::new(),
-        storage_classes: vec!["beta2".to_owned(), "beta3".to_owned()],
+        storage_classes: ["default", "beta2", "beta3"].map(str::to_owned).to_vec(),
     }
 }
 

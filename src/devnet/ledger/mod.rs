@@ -79,7 +79,7 @@ impl Ledger {
             }
         }
         for provider in &genesis.providers {
-            let attributes = provider
+            let attributes: Vec<_> = provider
                 .attributes
                 .iter()
                 .map(|found| crate::wire::base::Attribute {
@@ -87,6 +87,14 @@ impl Ledger {
                     value: found.value.clone(),
                 })
                 .collect();
+            for auditor in &provider.auditors {
+                let record = crate::wire::audit::AuditedProvider {
+                    owner: provider.owner.to_string(),
+                    auditor: auditor.to_string(),
+                    attributes: Vec::clone(&attributes),
+                };
+                state.audits.insert_mut((provider.owner.to_bytes(), auditor.to_bytes()), record);
+            }
             let row = crate::wire::provider::Provider {
                 owner: provider.owner.to_string(),
                 host_uri: provider.host_uri.clone(),

@@ -9,7 +9,7 @@ use crate::{
         Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
         MarketParams, Order, Provider,
     },
-    event::envelope::BlockEvent,
+    event::envelope::{BlockEvent, BlockRef},
 };
 
 /// What the chain answered and the height at which it did: evidence.
@@ -203,17 +203,22 @@ pub trait Chain: Send + Sync {
     async fn transaction(&self, hash: &str) -> Result<Option<Included>, ChainError>;
 }
 
+/// Blocks that a stream missed, as many as fit one answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missed {
+    /// Those with events, in order, linked as a delivery of the stream would be.
+    pub blocks: Vec<BlockEvent>,
+    /// Up to this block nothing is missing with them; `None` when nothing could be read.
+    pub through: Option<BlockRef>,
+    /// Whether that is the end of the range.
+    pub complete: bool,
+}
+
 /// Gives again the blocks that a stream missed, from the indexer's pull API or from the node.
 #[async_trait]
 pub trait Indexer: Send + Sync {
-    /// The blocks with events from `from` to `to`, both included, in order, linked as a delivery of `stream` would be:
-    /// as many as fit one answer, and whether the range is complete with them.
-    async fn blocks(
-        &self,
-        stream: &str,
-        from: Height,
-        to: Height,
-    ) -> Result<(Vec<BlockEvent>, bool), ChainError>;
+    /// The blocks from `from` to `to`, both included.
+    async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
 }
 
 /// Why nothing was signed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lessor::{
     domain::Height,
-    provider::port::{ChainErrorKind, Indexer},
+    provider::port::{ChainErrorKind, Indexer, Missed},
     wire::{event, rpc::Call},
 };
 use serde_json::Value;
@@ -52,8 +52,10 @@ async fn blocks_come_in_order_and_each_joins_the_one_before() {
     println!("blocks {first} to {last}");
     assert!(last > first + 1);
     let chain = node(run).await;
-    let (blocks, complete) = chain.node.blocks("any", Height(first), Height(last)).await.unwrap();
+    let missed = chain.node.blocks("any", Height(first), Height(last)).await.unwrap();
+    let Missed { blocks, through, complete } = missed;
     assert!(complete);
+    assert_eq!(through.unwrap().height, Height(last));
     assert_eq!(blocks.last().unwrap().at.height, Height(last));
     assert_eq!(blocks[0].prev.unwrap().height, Height(first - 1));
     for pair in blocks.windows(2) {

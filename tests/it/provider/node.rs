@@ -309,18 +309,15 @@ impl Chain for Node {
 
 #[async_trait]
 impl Indexer for Node {
-    async fn blocks(
-        &self,
-        _stream: &str,
-        from: Height,
-        to: Height,
-    ) -> Result<(Vec<BlockEvent>, bool), ChainError> {
+    async fn blocks(&self, _stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
         self.gate.pass().await;
         let mut market = self.market();
         if market.faults.strikes("pull", |rates| rates.read_fails) {
             return Err(failed("pull", ChainErrorKind::Unavailable));
         }
         let wanted = market.sent.iter().filter(|block| (from..=to).contains(&block.at.height));
-        Ok((wanted.cloned().collect(), true))
+        let blocks: Vec<BlockEvent> = wanted.cloned().collect();
+        let through = blocks.last().map(|block| block.at);
+        Ok(Missed { blocks, through, complete: true })
     }
 }

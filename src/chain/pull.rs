@@ -1,0 +1,99 @@
+//! Blocks that a stream missed, pulled from its indexer's own API where the settings name one, else read from the node.
+//!
+//! Addresses come from settings only, never from a message, and redirects are not followed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::{Client, Url, redirect::Policy};
+
+use super::node::{Node, unavailable};
+use crate::{
+    domain::Height,
+    event::{
+        body::MAX_BODY,
+        envelope::{Payload, page::Page, read::Limits},
+    },
+    provider::port::{ChainError, Indexer, Missed},
+};
+
+const DOING: &str = "pull missed blocks";
+/// How long one page may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where each stream's missed blocks come from.
+#[derive(Debug)]
+pub struct Pull {
+    indexers: BTreeMap<String, Url>,
+    node: Arc<Node>,
+    http: Client,
+}
+
+impl Pull {
+    /// Pulls from `indexers` by stream, from `node` for the others.
+    ///
+    /// # Errors
+    /// When an address is none, or no client can be built.
+    pub fn new(indexers: &BTreeMap<String, String>, node: Arc<Node>) -> Result<Self, ChainError> {
+        let mut found = BTreeMap::new();
+        for (stream, url) in indexers {
+            let parsed = Url::parse(url)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let Some(parsed) = parsed else {
+                return Err(unavailable(
+                    DOING,
+                    format!("stream {stream}: pull_url {url:?} is not an http or https URL"),
+                ));
+            };
+            found.insert(stream.clone(), parsed);
+        }
+        let http = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(Policy::none())
+            .build()
+            .map_err(|error| unavailable(DOING, error.to_string()))?;
+        Ok(Self { indexers: found, node, http })
+    }
+
+    async fn page(&self, base: &Url, from: Height, to: Height) -> Result<Page, ChainError> {
+        let failed = |detail: String| unavailable(DOING, detail);
+        let mut url = base.clone();
+        url.set_path(&format!("{}/blocks", base.path().trim_end_matches('/')));
+        let request = self.http.get(url).query(&[("from", from.0), ("to", to.0)]);
+        let mut answer =
+            request.send().await.map_err(|error| failed(error.without_url().to_string()))?;
+        if !answer.status().is_success() {
+            return Err(failed(format!("the indexer answered HTTP {}", answer.status())));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            answer.chunk().await.map_err(|error| failed(error.without_url().to_string()))?
+        {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(failed(format!("the indexer's page is larger than {MAX_BODY} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Page::read(&body, &Limits::default()).map_err(|error| failed(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Indexer for Pull {
+    async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
+        let Some(base) = self.indexers.get(stream) else {
+            return self.node.blocks(stream, from, to).await;
+        };
+        let page = self.page(base, from, to).await?;
+        let blocks = page.events.into_iter().filter_map(|event| match event.payload {
+            Payload::Block(block) => Some(block),
+            _ => None,
+        });
+        Ok(Missed {
+            blocks: blocks.collect(),
+            through: Some(page.through),
+            complete: page.next_cursor.is_none(),
+        })
+    }
+}
