@@ -416,7 +416,7 @@ fn run_seeds(first: u64, of: u64) {
                 Vec::new()
             }
         }
-        None => (0..number("LESSOR_SIM_RUNS").unwrap_or(200)).filter(|n| n % of == first).collect(),
+        None => (0..number("LESSOR_SIM_RUNS").unwrap_or(120)).filter(|n| n % of == first).collect(),
     };
     let count = seeds.len();
     for seed in seeds {
