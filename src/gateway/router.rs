@@ -108,19 +108,16 @@ pub(super) fn all() -> Routes {
 }
 
 /// What the world reaches.
-#[must_use]
 pub fn public(state: &State) -> Router {
     finish(indexer().merge(wire()).merge(tenant()).merge(platform()), state)
 }
 
 /// What the operator reaches.
-#[must_use]
 pub fn admin(state: &State) -> Router {
     finish(tenant().merge(operator()).merge(platform()).merge(private()), state)
 }
 
 /// Everything on one port.
-#[must_use]
 pub fn merged(state: &State) -> Router {
     finish(all(), state)
 }

@@ -83,7 +83,7 @@ impl AccountKeys {
     pub async fn of(&self, provider: &Provider, issuer: &Address) -> Result<Arc<[u8]>, Refusal> {
         let now = provider.clock.now();
         if let Some(held) = self.held(issuer, now) {
-            return held.ok_or(Refusal::NoKey);
+            return held.key.ok_or(Refusal::NoKey);
         }
         if !is_known(provider, issuer).await {
             lock(&self.strangers).take(now).map_err(Refusal::Busy)?;
@@ -95,9 +95,9 @@ impl AccountKeys {
         key.ok_or(Refusal::NoKey)
     }
 
-    fn held(&self, issuer: &Address, now: Timestamp) -> Option<Option<Arc<[u8]>>> {
+    fn held(&self, issuer: &Address, now: Timestamp) -> Option<Held> {
         let held = lock(&self.held);
-        held.get(issuer).filter(|held| now < held.until).map(|held| held.key.clone())
+        held.get(issuer).filter(|held| now < held.until).cloned()
     }
 
     fn keep(&self, issuer: &Address, key: Option<Arc<[u8]>>, now: Timestamp) {

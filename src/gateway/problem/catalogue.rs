@@ -99,7 +99,7 @@ catalogue! {
     DeliveryBodyDiffers = "delivery_body_differs", CONFLICT, "The same delivery came with another body",
         "A webhook-id was used before with another body. Nothing of this one was taken, and the operator is alarmed. An id belongs to one body for ever.";
     StreamGap = "stream_gap", CONFLICT, "The delivery does not join the one before",
-        "The stream is strict, and the delivery's prev_height is not the stream's cursor. Send from `next_expected_prev` on.";
+        "The stream is strict, and the delivery's `prev_height` is not the stream's cursor. Send from `next_expected_prev` on.";
     HostnameTaken = "hostname_taken", CONFLICT, "Another lease holds the hostname",
         "A hostname in the manifest belongs to another lease until that ends or gives it back.";
     ClusterRefused = "cluster_refused", CONFLICT, "The cluster refused it",

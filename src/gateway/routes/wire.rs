@@ -207,7 +207,7 @@ pub struct WireLeaseStatus {
     forwarded_ports: Option<BTreeMap<String, Vec<WireForwardedPort>>>,
     /// By service; always null here.
     #[schema(value_type = Option<Object>)]
-    ips: Option<BTreeMap<String, ()>>,
+    ips: Option<BTreeMap<String, String>>,
 }
 
 /// A service's status on today's wire.
