@@ -2,7 +2,7 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | [`router`] | the HTTP surface, whose types are in [`cluster_api`](super::cluster_api) |
+//! | [`router()`] | the HTTP surface, whose types are in [`cluster_api`](super::cluster_api) |
 //! | `journal` | the rows, in one file that only grows |
 //! | `state` | the fold of rows and time |
 //! | `lease`, `replica` | what one lease runs, and the life of one replica |

@@ -27,7 +27,7 @@ const READ_AGAIN: SignedDuration = SignedDuration::from_millis(100);
 /// How long until an observation that is missing or too old is asked for again.
 pub(super) const OBSERVE_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// One run of [`advance`]: the record as it becomes and the commit as it grows.
+/// One run of [`super::advance()`]: the record as it becomes and the commit as it grows.
 pub(super) struct Step<'a> {
     pub(super) facts: &'a Facts,
     pub(super) settings: &'a Settings,

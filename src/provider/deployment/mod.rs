@@ -1,7 +1,7 @@
 //! The state of one deployment's subject (its orders, our bids and leases) and the pure function that moves it on.
 //!
-//! [`advance`] goes over every order that the chain or the rows know of, lets `bidengine::order` and
-//! [`lease`](super::lease) say what is to be done, and gathers it into one [`Commit`]. It may be run again on the same facts with
+//! [`advance()`] goes over every order that the chain or the rows know of, lets `bidengine::order` and
+//! [`super::lease`] say what is to be done, and gathers it into one [`Commit`]. It may be run again on the same facts with
 //! other reservations, which is what a step does when another step reserved first.
 
 mod advance;
@@ -132,7 +132,7 @@ pub struct Registration {
     pub at: Height,
 }
 
-/// What [`advance`] says.
+/// What [`advance()`] says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advanced {
     /// The new state; `None` when there is nothing to keep.

@@ -3,7 +3,7 @@
 //!
 //! Ids and money are texts here, as they are everywhere in the market's JSON: an amount of 10⁻¹⁸ fits no JSON number.
 //!
-//! The one surprising fact: a view is made of what is stored. Only [`lease`] asks the cluster, and it answers with what
+//! The one surprising fact: a view is made of what is stored. Only [`mod@lease`] asks the cluster, and it answers with what
 //! was observed last when the cluster says nothing.
 
 mod decision;

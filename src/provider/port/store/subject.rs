@@ -112,7 +112,7 @@ pub struct Commit {
     pub decisions: Vec<Decision>,
     /// New effects. One whose key exists already is left as it is.
     pub effects: Vec<NewEffect>,
-    /// Effects to withdraw if no executor has begun them ([`EffectState::Wanted`]).
+    /// Effects to withdraw if no executor has begun them ([`super::EffectState::Wanted`]).
     pub withdraw_effects: Vec<String>,
     /// Settled effects that the state has taken in; they are kept for reading and no longer loaded.
     pub absorbed_effects: Vec<String>,
