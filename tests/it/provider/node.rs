@@ -16,7 +16,7 @@ use lessor::{
     event::envelope::BlockEvent,
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Included, Indexer,
-        Refusal, Seen, Tip,
+        Missed, Refusal, Seen, Tip,
     },
     wire::{audit, cosmos, deployment, market, provider},
 };
