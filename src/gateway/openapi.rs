@@ -53,8 +53,8 @@ pub fn document() -> String {
     add_components(api.components.get_or_insert_default());
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     list_codes(&mut document);
-    for (path, method, operation) in operations_mut(&mut document) {
-        write_problems(&path, &method, operation);
+    for (path, operation) in operations_mut(&mut document) {
+        write_problems(&path, operation);
     }
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
@@ -93,21 +93,15 @@ fn list_codes(document: &mut Value) {
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
 }
 
-fn operations_mut(document: &mut Value) -> Vec<(String, String, &mut Value)> {
+/// Path and operation of every operation.
+fn operations_mut(document: &mut Value) -> Vec<(String, &mut Value)> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let items = paths.into_iter().flatten();
-    items
-        .flat_map(|(path, item)| {
-            let operations = item.as_object_mut().into_iter().flatten();
-            operations
-                .filter(|(method, _)| is_method(method))
-                .map(|(method, operation)| (path.clone(), method.clone(), operation))
-        })
-        .collect()
-}
-
-fn is_method(name: &str) -> bool {
-    ["get", "put", "post", "delete", "options", "head", "patch", "trace"].contains(&name)
+    let operations = items.flat_map(|(path, item)| {
+        let members = item.as_object_mut().into_iter().flatten();
+        members.map(|(_, operation)| (path.clone(), operation))
+    });
+    operations.filter(|(_, operation)| operation.get("operationId").is_some()).collect()
 }
 
 /// The codes that an operation may answer: its own, and those that come with what it asks of its caller.
@@ -144,7 +138,7 @@ fn problems_of(path: &str, operation: &Value) -> BTreeSet<Code> {
     codes
 }
 
-fn write_problems(path: &str, _method: &str, operation: &mut Value) {
+fn write_problems(path: &str, operation: &mut Value) {
     let is_wire = operation["tags"] == json!(["wire"]);
     if is_wire {
         return;

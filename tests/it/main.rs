@@ -9,7 +9,7 @@ mod corpus;
 mod devnet;
 mod event;
 mod gateway;
-mod life;
+// mod life;
 mod manifest;
 mod provider;
 mod relay;

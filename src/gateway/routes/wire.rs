@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
-    extract::{Path, Request},
+    extract::{RawPathParams, Request},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -352,13 +352,14 @@ pub async fn lease_status(state: State, owner: LeaseOwner<Status>) -> Response {
 pub async fn service_status(
     state: State,
     owner: LeaseOwner<Cover>,
-    Path((_dseq, _gseq, _oseq, wanted)): Path<(String, String, String, String)>,
+    names: RawPathParams,
 ) -> Response {
     let status = match status_of(&state, &owner.lease).await {
         Ok(Some(status)) => status,
         Ok(None) => return wire::text(StatusCode::NOT_FOUND, "kube: no manifest for lease"),
         Err(answer) => return answer,
     };
+    let wanted = names.iter().find(|(name, _)| *name == "service").map_or("", |(_, wanted)| wanted);
     match status.services.into_iter().find(|service| service.name == wanted) {
         Some(service) => wire::json(&WireServiceStatus::from(service)),
         None => wire::text(StatusCode::NOT_FOUND, "kube: no service for that lease"),

@@ -1,3 +1,13 @@
 //! The gateway through its real router: who may do what, what is answered, what is refused and how.
 
+mod access;
+mod document;
+mod leases;
+mod platform;
+mod problems;
+mod replay;
+mod server;
 mod tokens;
+mod webhooks;
+mod wire;
+mod world;
