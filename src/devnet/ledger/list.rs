@@ -7,8 +7,13 @@ use super::{
 };
 use crate::{
     domain::{Address, DeploymentId, OrderId},
-    wire::{cosmos, market},
+    wire::{cosmos, escrow, market},
 };
+
+/// Where the chain keeps escrow accounts.
+pub(super) const ESCROW_ACCOUNTS: &[u8] = &[0x11, 0];
+/// Where the chain keeps escrow payments.
+pub(super) const ESCROW_PAYMENTS: &[u8] = &[0x12, 0];
 
 /// The parts of ids that a filter asks for; empty or 0 means any.
 pub(super) struct Path<'a> {
@@ -38,7 +43,7 @@ impl<'a> Path<'a> {
     /// How a list of bids or leases is searched: with an owner or a provider and no state, by an index over all states.
     pub(super) fn form<'s>(&self, states: &'s [u8], state: &str) -> KeyForm<'s> {
         let indexed = !self.owner.is_empty() || !self.provider.is_empty();
-        KeyForm { states, search: Some(1), across_states: indexed && state.is_empty() }
+        KeyForm { across_states: indexed && state.is_empty(), ..KeyForm::by_state(states, Some(1)) }
     }
 
     pub(super) fn fits(&self, id: &OrderId, provider: Option<&Address>) -> bool {
@@ -125,4 +130,23 @@ pub(super) fn bid_key(order: &OrderId, provider: &Address) -> Vec<u8> {
     // The end of the text, then the number of the bid, which is always 0.
     key.extend([0; 5]);
     key
+}
+
+/// The path of an account, or of a payment out of it.
+pub(super) fn escrow_key(id: &escrow::AccountId, payment: &str) -> String {
+    let scope = match id.scope() {
+        escrow::Scope::Bid => "bid",
+        escrow::Scope::Deployment | escrow::Scope::Invalid => "deployment",
+    };
+    let slash = if payment.is_empty() { "" } else { "/" };
+    format!("/{scope}/{}{slash}{payment}", id.xid)
+}
+
+/// Whether a path is the wanted one (without the slash at its start) or below it.
+pub(super) fn is_under(key: &str, wanted: &str) -> bool {
+    wanted.is_empty()
+        || key
+            .strip_prefix('/')
+            .and_then(|key| key.strip_prefix(wanted))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,8 +1,8 @@
 //! The market ledger: a pure state machine that answers transactions and queries as the chain does. Owns what the chain
 //! would remember; blocks, the mempool and the journal are [`super::node`]'s.
 //!
-//! It is held to recordings of the real chain, defects included, because a provider must live with them: see
-//! [`escrow`] and [`market`].
+//! It is held to recordings of the real chain, defects included, because a provider must live with them: those of
+//! escrow and of lost bids are told in `escrow` and `market`.
 
 mod ante;
 mod bank;

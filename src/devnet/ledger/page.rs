@@ -19,11 +19,20 @@ pub(super) struct Listed<T> {
 /// How a list writes its page keys.
 #[derive(Clone, Copy)]
 pub(super) struct KeyForm<'a> {
+    /// What stands before the state.
+    pub(super) table: &'a [u8],
     pub(super) states: &'a [u8],
     /// Ends the keys of lists that have more than one index.
     pub(super) search: Option<u8>,
     /// The list was found by an index over all states, so the state has no say in the order.
     pub(super) across_states: bool,
+}
+
+impl<'a> KeyForm<'a> {
+    /// A list that is ordered by state, then by key.
+    pub(super) const fn by_state(states: &'a [u8], search: Option<u8>) -> Self {
+        Self { table: &[], states, search, across_states: false }
+    }
 }
 
 /// Cuts a page out of `items`, which stand in the order of `form.states`, then of their keys.
@@ -64,7 +73,8 @@ pub(super) fn cut<T>(
 
 fn write<T>(next: &Listed<T>, form: KeyForm<'_>) -> Vec<u8> {
     let mut fields = Vec::new();
-    for field in [form.states, &[next.state], &next.key] {
+    let table = [form.table, &[next.state]].concat();
+    for field in [form.states, &table, &next.key] {
         fields.push(u8::try_from(field.len()).unwrap_or(u8::MAX));
         fields.extend_from_slice(field);
     }
@@ -88,7 +98,7 @@ fn read(key: &[u8]) -> Result<(u8, Vec<u8>), String> {
     let (_, rest) = field(fields).ok_or_else(malformed)?;
     let (state, rest) = field(rest).ok_or_else(malformed)?;
     let (row, _) = field(rest).ok_or_else(malformed)?;
-    let &[state] = state else { return Err(malformed()) };
+    let Some(&state) = state.last() else { return Err(malformed()) };
     Ok((state, row.to_vec()))
 }
 
@@ -122,10 +132,7 @@ mod tests {
         key.extend(1003_u64.to_be_bytes());
         key.extend(1_u32.to_be_bytes());
         key.extend(1_u32.to_be_bytes());
-        let written = write(
-            &Listed { state: 1, key, item: () },
-            KeyForm { states: &[1], search: None, across_states: false },
-        );
+        let written = write(&Listed { state: 1, key, item: () }, KeyForm::by_state(&[1], None));
         assert_eq!(crate::wire::text::to_hex(&written), recorded);
         assert_eq!(
             read(b"garbage!").unwrap_err(),

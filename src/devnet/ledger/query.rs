@@ -9,7 +9,10 @@ use prost::Message;
 
 use super::{
     Chain,
-    list::{Path, bid_key, cut, deployment_key, listed, offset_needs_state, order_key, states},
+    list::{
+        ESCROW_ACCOUNTS, ESCROW_PAYMENTS, Path, bid_key, cut, deployment_key, escrow_key, is_under,
+        listed, offset_needs_state, order_key, states,
+    },
     page::KeyForm,
     record,
     refusal::{Refusal, Registered, sdk},
@@ -21,7 +24,7 @@ use crate::{
         Address, BidId, BidState, DeploymentId, DeploymentState, LeaseState, OrderId, OrderState,
     },
     wire::{
-        Query, audit, cert, cosmos, deployment, google::Any, market, provider,
+        Query, audit, cert, cosmos, deployment, escrow, google::Any, market, provider,
         rpc::answer::AbciResponse,
     },
 };
@@ -207,6 +210,8 @@ impl Snapshot {
                     })
                 })
             }
+            escrow::QueryAccountsRequest::PATH => answer(data, |q| self.escrow_accounts(&q)),
+            escrow::QueryPaymentsRequest::PATH => answer(data, |q| self.escrow_payments(&q)),
             cosmos::QueryAccountRequest::PATH => answer(data, |q| self.account(&q)),
             cosmos::QueryBalanceRequest::PATH => answer(data, |q| self.balance(q)),
             cosmos::QueryAllBalancesRequest::PATH => answer(data, |q| self.balances(&q)),
@@ -234,7 +239,7 @@ impl Snapshot {
         offset_needs_state(q.pagination.as_ref(), &q.filters.state)?;
         let wanted = Path::of_order_filter(&q.filters);
         let rows = self.state.orders.iter().filter(|(id, _)| wanted.fits(id, None));
-        let form = KeyForm { states: &states, search: None, across_states: false };
+        let form = KeyForm::by_state(&states, None);
         let items = listed(rows, form, |order| order.state, |(id, _)| order_key(id));
         let (orders, page) = cut(items, form, q.pagination.as_ref())?;
         Ok(market::QueryOrdersResponse {
@@ -361,7 +366,7 @@ impl Snapshot {
             (filters.owner.is_empty() || filters.owner == id.owner.as_str())
                 && (filters.dseq == 0 || filters.dseq == id.dseq)
         });
-        let form = KeyForm { states: &states, search: Some(1), across_states: false };
+        let form = KeyForm::by_state(&states, Some(1));
         let items = listed(rows, form, |row| row.state, |(id, _)| deployment_key(id));
         let (found, page) = cut(items, form, q.pagination.as_ref())?;
         let deployments =
@@ -405,6 +410,44 @@ impl Snapshot {
         let group = self.state.groups.get(&id).cloned();
         let group = group.ok_or_else(|| QueryError::NotFound("Group not found".to_owned()))?;
         Ok(deployment::QueryGroupResponse { group })
+    }
+
+    fn escrow_accounts(
+        &self,
+        q: &escrow::QueryAccountsRequest,
+    ) -> Result<escrow::QueryAccountsResponse, QueryError> {
+        let states = states(&q.state, &[1, 2, 3], record::escrow_state)?;
+        offset_needs_state(q.pagination.as_ref(), &q.state)?;
+        let rows = self.state.escrows.iter().map(|(id, row)| record::account(id, row));
+        let rows = rows.map(|account| (escrow_key(&account.id, ""), account));
+        let rows = rows.filter(|(key, _)| is_under(key, &q.xid));
+        let form = KeyForm { table: ESCROW_ACCOUNTS, ..KeyForm::by_state(&states, None) };
+        let state = |account: &escrow::Account| account.state.state;
+        let items = listed(rows, form, state, |(key, _)| key.clone().into_bytes());
+        let (accounts, page) = cut(items, form, q.pagination.as_ref())?;
+        let accounts = accounts.into_iter().map(|(_, account)| account).collect();
+        Ok(escrow::QueryAccountsResponse { accounts, pagination: Some(page) })
+    }
+
+    fn escrow_payments(
+        &self,
+        q: &escrow::QueryPaymentsRequest,
+    ) -> Result<escrow::QueryPaymentsResponse, QueryError> {
+        let states = states(&q.state, &[1, 2, 3], record::escrow_state)?;
+        offset_needs_state(q.pagination.as_ref(), &q.state)?;
+        let rows = self
+            .state
+            .payments
+            .iter()
+            .map(|(order, row)| record::payment(&order.lease(&row.owner), row));
+        let rows = rows.map(|payment| (escrow_key(&payment.id.aid, &payment.id.xid), payment));
+        let rows = rows.filter(|(key, _)| is_under(key, &q.xid));
+        let form = KeyForm { table: ESCROW_PAYMENTS, ..KeyForm::by_state(&states, None) };
+        let state = |payment: &escrow::Payment| payment.state.state;
+        let items = listed(rows, form, state, |(key, _)| key.clone().into_bytes());
+        let (payments, page) = cut(items, form, q.pagination.as_ref())?;
+        let payments = payments.into_iter().map(|(_, payment)| payment).collect();
+        Ok(escrow::QueryPaymentsResponse { payments, pagination: Some(page) })
     }
 
     /// Providers have the SDK's plain page keys: where the next one is stored.

@@ -28,6 +28,17 @@ const fn state(state: EscrowState) -> escrow::State {
     }
 }
 
+/// The number of a state's text in a filter.
+pub(super) fn escrow_state(text: &str) -> Option<i32> {
+    let found = match text {
+        "open" => EscrowState::Open,
+        "closed" => EscrowState::Closed,
+        "overdrawn" => EscrowState::Overdrawn,
+        _ => return None,
+    };
+    Some(state(found).into())
+}
+
 fn signed(height: u64) -> i64 {
     i64::try_from(height).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,5 @@
 //! A node of one: it makes blocks of what waits, keeps them in a journal, and answers calls. Owns block time, the
-//! mempool and the history; what transactions do is [`super::ledger`]'s, how calls arrive is [`super::rpc`]'s.
+//! mempool and the history; what transactions do is [`super::ledger`]'s, how calls arrive is `rpc`'s.
 //!
 //! Block time is the given clock's, plus what tests made it jump ahead, and always above the last block's.
 

@@ -140,3 +140,40 @@ async fn a_gas_limit_as_simulated_with_a_fee_is_enough_for_an_ordered_bid() {
     assert_eq!(world.query(&found).await.unwrap().bid.state, 1);
     world.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_simulation_that_fails_says_why_in_the_one_code_that_it_has() {
+    let world = World::start().await;
+    let key = super::world::key(PROVIDER);
+    let simulate = |messages: Vec<Any>, sequence: u64| {
+        let draft = super::world::draft(messages, sequence);
+        cosmos::SimulateRequest { tx_bytes: draft.unsigned(key.public_key()).for_simulation() }
+    };
+    let bid = || Any::pack(&create_bid(bid_id(TENANT, 5, 1, PROVIDER)));
+    for (request, why) in [
+        (
+            simulate(vec![bid()], 7),
+            "account sequence mismatch, expected 0, got 7: incorrect account sequence [",
+        ),
+        (
+            simulate(vec![bid()], 0),
+            "failed to execute message; message index: 0: invalid order: order not found [",
+        ),
+    ] {
+        let (code, log) = world.query(&request).await.unwrap_err();
+        assert_eq!(code, 6);
+        let rest = log.strip_prefix("rpc error: code = Unknown desc = ").unwrap();
+        assert!(rest.starts_with(why), "{log}");
+        assert!(rest.contains("] with gas used: '") && rest.ends_with("': unknown request"));
+    }
+    // What waits in the mempool counts: the next sequence can be simulated before the block is made.
+    let waiting = world.signed(
+        PROVIDER,
+        vec![Any::pack(&super::world::send(&address(PROVIDER), &address(TENANT), 1))],
+    );
+    assert_eq!(world.broadcast(waiting.await).await.code, 0);
+    let pay = Any::pack(&super::world::send(&address(PROVIDER), &address(TENANT), 2));
+    assert!(world.query(&simulate(vec![pay.clone()], 1)).await.is_ok());
+    assert!(world.query(&simulate(vec![pay], 0)).await.is_err());
+    world.running.shutdown().await;
+}
