@@ -19,7 +19,7 @@ use super::{
         Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions, Quantity,
         Service, ServiceEndpoint, ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,
     },
-    violation::{Violation, Violations, pointer, quoted},
+    violation::{Violation, Violations, is_secret, pointer, quoted},
 };
 use crate::domain::Attribute;
 
@@ -93,7 +93,11 @@ impl At {
 
     /// Reports that `raw` has the wrong type, `go` being the wanted type's name there if it is known.
     fn refuse(&self, raw: &RawValue, wanted: &str, go: Option<&str>, violations: &mut Violations) {
-        let found = Kind::of(raw).describe(raw);
+        let secret = is_secret(&self.pointer);
+        let found = match Kind::of(raw) {
+            Kind::Number if secret => "number".to_owned(),
+            kind => kind.describe(raw),
+        };
         let message = format!("expected {wanted}, found {found}");
         let reported = violations.add("wrong-type", &*self.pointer, message);
         let Some(go) = go else { return };

@@ -112,6 +112,14 @@ pub(super) fn pointer(parent: &str, token: impl fmt::Display) -> String {
     format!("{parent}/{token}")
 }
 
+/// Members whose values no message repeats: they hold passwords, or commonly do.
+const SECRET_MEMBERS: [&str; 4] = ["args", "command", "credentials", "env"];
+
+/// Whether a message about the value at `pointer` must not repeat it.
+pub(super) fn is_secret(pointer: &str) -> bool {
+    pointer.split('/').any(|token| SECRET_MEMBERS.contains(&token))
+}
+
 /// A piece of the document in quotes, cut to a length that keeps messages readable.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED) {

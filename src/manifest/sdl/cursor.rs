@@ -9,7 +9,7 @@ use super::{
     scalar::Misfit,
     yaml::{Content, Node, Scalar, ScalarTag, Tree},
 };
-use crate::manifest::violation::{Violations, pointer, quoted};
+use crate::manifest::violation::{Violations, is_secret, pointer, quoted};
 
 /// A node with the pointer that leads to it.
 #[derive(Clone)]
@@ -182,7 +182,7 @@ impl<'t> Cursor<'t> {
     /// Reports that something else is wanted here.
     pub(super) fn refuse(&self, wanted: &str, violations: &mut Violations) {
         let found = match &self.node.content {
-            Content::Scalar(_) if self.is_secret() => "another value".to_owned(),
+            Content::Scalar(_) if is_secret(&self.at) => "another value".to_owned(),
             Content::Scalar(scalar) => quoted(&scalar.text),
             Content::Sequence(_) => "a list".to_owned(),
             Content::Mapping(_) => "a mapping".to_owned(),
@@ -190,10 +190,5 @@ impl<'t> Cursor<'t> {
         violations
             .add("wrong-type", &*self.at, format!("expected {wanted}, found {found}"))
             .at(self.node.line, self.node.column);
-    }
-
-    /// Whether a message must not repeat what stands here.
-    fn is_secret(&self) -> bool {
-        self.at.ends_with("/password") || self.at.contains("/env")
     }
 }

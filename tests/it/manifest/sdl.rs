@@ -182,6 +182,29 @@ fn a_misspelt_profile_is_answered_with_the_nearest_name_and_the_known_text() {
 }
 
 #[test]
+fn no_message_repeats_a_secret() {
+    for secret in [
+        "env: [hunter2 hunter2]",
+        "env: {PASSWORD: hunter2}",
+        "env: PASSWORD=hunter2",
+        "env: [[PASSWORD=hunter2]]",
+        "args: --password=hunter2",
+        "credentials: hunter2",
+        "credentials: {host: '', username: hunter2, password: hunter2}",
+        "credentials: {host: h, username: u, password: [hunter2]}",
+        "credentials: {host: h, username: u, password: !!int hunter2}",
+    ] {
+        for violation in refused(("image: nginx", &format!("image: nginx\n    {secret}"))) {
+            assert!(!format!("{violation:?}").contains("hunter2"), "{secret}: {violation:?}");
+        }
+    }
+    let body = br#"[{"services": [{"env": [4242], "credentials": {"password": 4242}}]}]"#;
+    for violation in Manifest::from_json(body).unwrap_err() {
+        assert!(!format!("{violation:?}").contains("4242"), "{violation:?}");
+    }
+}
+
+#[test]
 fn aliases_that_would_expand_without_end_are_refused() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
