@@ -1,5 +1,7 @@
 //! Deliveries signed by lessor and by others, and everything that must not pass.
 
+use std::slice;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use lessor::event::{
@@ -56,7 +58,7 @@ fn verify(
 #[test]
 fn a_delivery_verifies_under_either_scheme_and_only_with_the_key_that_signed() {
     for key in [shared(1), private(1)] {
-        let headers = signed(&[key.clone()], BODY);
+        let headers = signed(slice::from_ref(&key), BODY);
         assert_eq!(verify(&headers, BODY, &[named("ours", &key)], SENT).unwrap(), "ours");
         let others = [named("a", &shared(2)), named("b", &private(2))];
         assert_eq!(
@@ -117,13 +119,13 @@ fn a_forged_delivery_learns_nothing_about_our_clock() {
 #[test]
 fn a_key_counts_from_not_before_until_just_before_not_after() {
     let key = private(1);
-    let headers = signed(&[key.clone()], BODY);
+    let headers = signed(slice::from_ref(&key), BODY);
     let limited = StreamKey {
         not_before: Some(at(SENT - 10)),
         not_after: Some(at(SENT + 10)),
         ..named("june", &key)
     };
-    let keys = std::slice::from_ref(&limited);
+    let keys = slice::from_ref(&limited);
     assert!(verify(&headers, BODY, keys, SENT - 10).is_ok());
     assert!(verify(&headers, BODY, keys, SENT + 9).is_ok());
     assert_eq!(
@@ -141,7 +143,7 @@ fn a_key_counts_from_not_before_until_just_before_not_after() {
 #[test]
 fn svix_headers_are_read_when_the_standard_ones_are_absent() {
     let key = shared(1);
-    let standard = signed(&[key.clone()], BODY);
+    let standard = signed(slice::from_ref(&key), BODY);
     let svix: HeaderMap = standard
         .iter()
         .map(|(name, value)| {
@@ -198,7 +200,7 @@ fn a_header_that_is_missing_doubled_or_unreadable_is_named() {
 #[test]
 fn a_truncated_tag_does_not_verify() {
     let key = shared(1);
-    let mut headers = signed(&[key.clone()], BODY);
+    let mut headers = signed(slice::from_ref(&key), BODY);
     let tag = headers[SIGNATURE].to_str().unwrap().to_owned();
     headers.insert(SIGNATURE, tag[..tag.len() - 4].parse().unwrap());
     assert!(verify(&headers, BODY, &[named("ours", &key)], SENT).is_err());
@@ -216,7 +218,7 @@ fn the_standards_own_library_and_lessor_accept_each_others_v1() {
     let SigningKey::Shared(secret) = &key else { unreachable!() };
     let theirs = standardwebhooks::Webhook::new(secret.to_text().expose_secret()).unwrap();
 
-    let ours = sign("msg_1", now, BODY, &[key.clone()]).unwrap();
+    let ours = sign("msg_1", now, BODY, slice::from_ref(&key)).unwrap();
     let map = headers(&ours.0.each_ref().map(|(name, value)| (*name, value.as_str())));
     theirs.verify(BODY, &map).unwrap();
 

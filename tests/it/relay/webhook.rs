@@ -1,5 +1,7 @@
 //! One delivery by hand.
 
+use std::slice;
+
 use jiff::Timestamp;
 use lessor::{
     event::{
@@ -27,7 +29,7 @@ fn what_is_signed_by_hand_verifies_by_hand_and_says_what_it_is() {
     let key = SigningKey::Private(PrivateKey::from_seed(&[1; 32]));
     let body = heartbeat();
     let [(_, id), (_, timestamp), (_, signature)] =
-        signed("s", None, &body, &[key.clone()], now).unwrap().0;
+        signed("s", None, &body, slice::from_ref(&key), now).unwrap().0;
     let map = headers(&id, &timestamp, &signature).unwrap();
     let keys = [StreamKey {
         name: "k".to_owned(),
@@ -62,7 +64,7 @@ async fn a_delivery_is_sent_once_and_the_answer_is_shown() {
     receiver.choose([Chosen(429, "0", json!({"code": "busy"}))]);
     let now = Timestamp::from_second(NOW).unwrap();
     let body = heartbeat();
-    let signed = signed("s", Some("by-hand"), &body, &[receiver.key.clone()], now).unwrap();
+    let signed = signed("s", Some("by-hand"), &body, slice::from_ref(&receiver.key), now).unwrap();
     let answer = send(receiver.url.clone(), &signed, body).await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (429, "{\"code\":\"busy\"}"));
     assert_eq!(receiver.all().len(), 1);
