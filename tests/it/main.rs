@@ -1,5 +1,19 @@
 //! One binary of integration tests; a module for each part of lessor.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+#![expect(
+    clippy::assigning_clones,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
+    clippy::struct_field_names,
+    clippy::unused_async,
+    reason = "what a test does once need not be quick, and its values are small"
+)]
 
 mod architecture;
 mod bidengine;
@@ -9,7 +23,7 @@ mod corpus;
 mod devnet;
 mod event;
 mod gateway;
-// mod life;
+mod life;
 mod manifest;
 mod provider;
 mod relay;

@@ -106,8 +106,7 @@ async fn without_an_operators_token_the_operators_routes_are_closed_for_everyone
         }
         for token in [None, Some(world.alice.full()), Some(OPERATOR_TOKEN.to_owned())] {
             let path = path(&template, &world);
-            let request =
-                request(&method.to_uppercase(), &path, token.as_deref(), Body::empty());
+            let request = request(&method.to_uppercase(), &path, token.as_deref(), Body::empty());
             let answer = world.send(request).await;
             assert_eq!(answer.code(), "admin_not_configured", "{method} {template}");
             assert_eq!(answer.status, 503);
@@ -138,10 +137,7 @@ async fn a_tenants_token_is_judged_by_what_it_allows() {
     assert_eq!(refused(world.get(&path, Some(&expired)).await), (401, "token_expired".into()));
     let early = world.alice.token_between(now + 10, now + 20, &full);
     assert_eq!(refused(world.get(&path, Some(&early)).await), (401, "token_expired".into()));
-    assert_eq!(
-        refused(world.get(&path, Some("a.b.c")).await),
-        (401, "credentials_invalid".into())
-    );
+    assert_eq!(refused(world.get(&path, Some("a.b.c")).await), (401, "credentials_invalid".into()));
 }
 
 #[tokio::test]

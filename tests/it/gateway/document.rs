@@ -54,7 +54,10 @@ fn every_operation_says_what_it_is_and_what_can_come_of_it() {
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = &parameter["name"];
-            assert!(!parameter["description"].as_str().unwrap_or_default().is_empty(), "{at} {name}");
+            assert!(
+                !parameter["description"].as_str().unwrap_or_default().is_empty(),
+                "{at} {name}"
+            );
         }
     }
     println!("{} operations", operations.len());

@@ -78,8 +78,10 @@ async fn the_recorded_requests_get_the_recorded_answers() {
             continue;
         }
         let date = &call.headers["Date"];
-        let at: Timestamp =
-            rfc2822::DateTimeParser::new().parse_zoned(&date.replace("GMT", "+0000")).unwrap().timestamp();
+        let at: Timestamp = rfc2822::DateTimeParser::new()
+            .parse_zoned(date.replace("GMT", "+0000"))
+            .unwrap()
+            .timestamp();
         world.clock.set(at);
         let token = call.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
         if let Some((issuer, key)) = token.and_then(signer) {

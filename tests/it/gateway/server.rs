@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 async fn a_request_under_way_ends_before_the_process_does_and_no_new_one_begins() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (entered, go_on) = (&*Box::leak(Box::new(Notify::new())), &*Box::leak(Box::new(Notify::new())));
+    let (entered, go_on) =
+        (&*Box::leak(Box::new(Notify::new())), &*Box::leak(Box::new(Notify::new())));
     let router = Router::new().route(
         "/",
         get(|| async {

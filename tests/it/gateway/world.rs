@@ -18,7 +18,9 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey, signature::Signer};
 use lessor::{
-    bidengine::{Check, Decision, Outcome, Policy, Prices, Rule, Stage, StageName, order::OrderPhase},
+    bidengine::{
+        Check, Decision, Outcome, Policy, Prices, Rule, Stage, StageName, order::OrderPhase,
+    },
     domain::{
         Address, AuditedAttributes, Bid, BidState, CloseReason, Coin, Deployment, DeploymentState,
         Group, GroupState, Height, Lease, LeaseId, LeaseState, MarketParams, Order, OrderId, Price,
@@ -32,10 +34,9 @@ use lessor::{
         deployment::OrderRecord,
         lease::{LeaseRecord, Phase},
         port::{
-            Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity,
-            Clock, Cluster, ClusterError, ClusterEvent, Commit, Committed, Entropy, Included,
-            LeaseStatus, LogLine, LogQuery, OrderRow, Seen, ServiceStatus, Store, Subject, Tip,
-            Workload,
+            Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Clock, Cluster,
+            ClusterError, ClusterEvent, Commit, Committed, Entropy, Included, LeaseStatus, LogLine,
+            LogQuery, OrderRow, Seen, ServiceStatus, Store, Subject, Tip, Workload,
         },
         settings::{Settings, StreamSettings},
     },
@@ -271,8 +272,15 @@ impl Cluster for FakeCluster {
             (query.services.is_empty() || query.services.contains(&line.service))
                 && query.after.as_ref().is_none_or(|after| line.cursor > *after)
         };
-        let lines: Vec<_> =
-            self.lines.lock().unwrap().iter().filter(|line| wanted(line)).cloned().map(Ok).collect();
+        let lines: Vec<_> = self
+            .lines
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| wanted(line))
+            .cloned()
+            .map(Ok)
+            .collect();
         if query.follow {
             return Ok(stream::iter(lines).chain(stream::pending()).boxed());
         }
@@ -414,8 +422,7 @@ impl World {
         let path = folder.path().join("lessor.db");
         store::migrate(&path).await.unwrap();
         let store = Arc::new(Sqlite::open(&path, store::Settings::default()).await.unwrap());
-        let (chain, cluster) =
-            (Arc::new(FakeChain::default()), Arc::new(FakeCluster::default()));
+        let (chain, cluster) = (Arc::new(FakeChain::default()), Arc::new(FakeCluster::default()));
         let clock = Arc::new(ManualClock(Mutex::new(start())));
         let indexer = WebhookKey::Private(PrivateKey::from_seed(&[9; 32]));
         let provider = Arc::new(Provider::new(Parts {
@@ -658,4 +665,3 @@ fn settings(indexer: &WebhookKey) -> Settings {
         streams: streams.into_iter().map(|(name, stream)| (name.to_owned(), stream)).collect(),
     }
 }
-

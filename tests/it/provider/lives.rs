@@ -303,24 +303,25 @@ impl Life {
                 "{said}"
             );
         }
-        for order in world.market().own_open_bids() {
+        let own_open_bids = world.market().own_open_bids();
+        for order in own_open_bids {
             let row = world.row(&order).await.unwrap();
             assert!(matches!(row.phase.as_str(), "open" | "close_wanted"), "{row:?}\n{said}");
             assert!(reserved.contains(&order), "{order} has a bid and is not reserved\n{said}");
         }
         let running: BTreeSet<_> = leases.iter().map(|lease| lease.id.clone()).collect();
-        let ground = world.ground();
-        for lease in ground.running.keys() {
+        let in_cluster: Vec<_> = world.ground().running.keys().cloned().collect();
+        for lease in &in_cluster {
             assert!(running.contains(lease), "{lease} runs and has ended on chain\n{said}");
         }
-        drop(ground);
         for lease in &running {
             self.check_workload(lease).await;
         }
         for (hostname, lease) in world.hostnames().await {
             assert!(running.contains(&lease), "{hostname} is held by {lease}, which ended\n{said}");
         }
-        for order in world.market().orders(Some(OrderState::Open)) {
+        let open_orders = world.market().orders(Some(OrderState::Open));
+        for order in open_orders {
             let row = world.row(&order.id).await;
             assert!(
                 row.as_ref().is_some_and(|row| row.phase != "seen" && row.phase != "bidding"),

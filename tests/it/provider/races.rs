@@ -33,7 +33,7 @@ async fn a_deployment_is_bid_on_leased_run_and_released() {
     let lease = world.lease(&worker, 1000).await;
     let id = lease.deployment().clone();
     let submitted = world.upload(&worker, &id).await.unwrap();
-    assert_eq!(submitted.leases, [lease.clone()]);
+    assert_eq!(submitted.leases, std::slice::from_ref(&lease));
     worker.step().await;
     assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("running"));
     assert_eq!(world.ground().running[&lease].manifest_hash, submitted.hash);

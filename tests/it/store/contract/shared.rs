@@ -112,7 +112,12 @@ pub(crate) async fn a_hostname_of_another_owner_refuses_the_manifest(store: &dyn
     let their_lease = theirs.group(1).order(1).lease(&account(200));
     let claims = ["c.example", "b.example"].map(|name| hostname(name, their_lease.clone()));
     let refused = store
-        .store_manifest(&manifest(theirs.clone(), "bb", 0), &[their_lease.clone()], &claims, at(0))
+        .store_manifest(
+            &manifest(theirs.clone(), "bb", 0),
+            std::slice::from_ref(&their_lease),
+            &claims,
+            at(0),
+        )
         .await
         .unwrap();
     let taken =
