@@ -1,6 +1,7 @@
 //! The gateway through its real router: who may do what, what is answered, what is refused and how.
 
 mod access;
+mod backends;
 mod document;
 mod leases;
 mod platform;

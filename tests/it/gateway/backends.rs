@@ -1,0 +1,214 @@
+//! Small stand-ins for chain and cluster.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use lessor::{
+    domain::{
+        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, Height, Lease, LeaseId,
+        MarketParams, Order, Provider as ChainProvider, inventory::Inventory,
+    },
+    provider::port::{
+        Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Cluster,
+        ClusterError, ClusterEvent, Included, LeaseStatus, LogLine, LogQuery, Seen, Tip, Workload,
+    },
+};
+
+use super::world::{CHAIN, start};
+
+/// A chain that knows accounts and one deployment per owner.
+#[derive(Default)]
+pub(super) struct FakeChain {
+    pub(super) keys: Mutex<HashMap<Address, Option<Vec<u8>>>>,
+    pub(super) deployments: Mutex<Vec<Deployment>>,
+    pub(super) leases: Mutex<Vec<Lease>>,
+    /// No read is answered.
+    pub(super) is_away: Mutex<bool>,
+    pub(super) account_reads: AtomicU64,
+}
+
+impl FakeChain {
+    fn seen<T>(&self, value: T) -> Result<Seen<T>, ChainError> {
+        if *self.is_away.lock().unwrap() {
+            let (doing, detail) = ("read", "secret-host-name refused".to_owned());
+            return Err(ChainError { doing, detail, kind: ChainErrorKind::Unavailable });
+        }
+        Ok(Seen { value, at: Height(1000) })
+    }
+}
+
+#[async_trait]
+impl Chain for FakeChain {
+    async fn tip(&self) -> Result<Tip, ChainError> {
+        let tip = Tip {
+            chain_id: CHAIN.to_owned(),
+            height: Height(1000),
+            time: start(),
+            catching_up: false,
+        };
+        self.seen(tip).map(|seen| seen.value)
+    }
+    async fn identity(&self) -> Result<ChainIdentity, ChainError> {
+        let identity = ChainIdentity {
+            chain_id: CHAIN.to_owned(),
+            first_block_hash: "AA".repeat(32),
+            first_block_height: Height(1),
+        };
+        self.seen(identity).map(|seen| seen.value)
+    }
+    async fn deployment(
+        &self,
+        id: &lessor::domain::DeploymentId,
+        _: Height,
+    ) -> Result<Seen<Option<Deployment>>, ChainError> {
+        let found = self.deployments.lock().unwrap().iter().find(|one| one.id == *id).cloned();
+        self.seen(found)
+    }
+    async fn orders(
+        &self,
+        _: &lessor::domain::DeploymentId,
+        _: Height,
+    ) -> Result<Seen<Vec<Order>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn bids(
+        &self,
+        _: &lessor::domain::DeploymentId,
+        _: Height,
+    ) -> Result<Seen<Vec<Bid>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn leases(
+        &self,
+        id: &lessor::domain::DeploymentId,
+        _: Height,
+    ) -> Result<Seen<Vec<Lease>>, ChainError> {
+        let leases = self.leases.lock().unwrap().clone();
+        self.seen(leases.into_iter().filter(|lease| lease.id.deployment() == id).collect())
+    }
+    async fn open_orders(&self, _: Height) -> Result<Seen<Vec<Order>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn provider_bids(
+        &self,
+        _: &Address,
+        _: BidState,
+        _: Height,
+    ) -> Result<Seen<Vec<Bid>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn provider_leases(
+        &self,
+        _: &Address,
+        _: Height,
+    ) -> Result<Seen<Vec<Lease>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn provider(
+        &self,
+        _: &Address,
+        _: Height,
+    ) -> Result<Seen<Option<ChainProvider>>, ChainError> {
+        self.seen(None)
+    }
+    async fn audited_attributes(
+        &self,
+        _: &Address,
+        _: Height,
+    ) -> Result<Seen<Vec<AuditedAttributes>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn market_params(&self, _: Height) -> Result<Seen<MarketParams>, ChainError> {
+        self.seen(MarketParams {
+            bid_min_deposits: Vec::new(),
+            order_max_bids: 20,
+            min_reclamation_window_s: 0,
+            max_reclamation_window_s: 0,
+        })
+    }
+    async fn account(
+        &self,
+        address: &Address,
+        _: Height,
+    ) -> Result<Seen<Option<Account>>, ChainError> {
+        self.account_reads.fetch_add(1, Ordering::Relaxed);
+        let key = self.keys.lock().unwrap().get(address).cloned();
+        self.seen(key.map(|public_key| Account { number: 1, sequence: 0, public_key }))
+    }
+    async fn balances(&self, _: &Address, _: Height) -> Result<Seen<Vec<Coin>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn simulate(&self, _: &[u8]) -> Result<u64, ChainError> {
+        self.seen(100_000).map(|seen| seen.value)
+    }
+    async fn broadcast(&self, _: &[u8]) -> Result<Broadcast, ChainError> {
+        Ok(Broadcast::Busy("not in these tests".to_owned()))
+    }
+    async fn transaction(&self, _: &str) -> Result<Option<Included>, ChainError> {
+        Ok(None)
+    }
+}
+
+/// A cluster that says what it is told to say.
+#[derive(Default)]
+pub(super) struct FakeCluster {
+    pub(super) statuses: Mutex<BTreeMap<LeaseId, LeaseStatus>>,
+    pub(super) lines: Mutex<Vec<LogLine>>,
+}
+
+#[async_trait]
+impl Cluster for FakeCluster {
+    async fn inventory(&self) -> Result<Inventory, ClusterError> {
+        Ok(Inventory::default())
+    }
+    async fn apply(&self, _: &Workload) -> Result<(), ClusterError> {
+        Ok(())
+    }
+    async fn teardown(&self, _: &LeaseId) -> Result<bool, ClusterError> {
+        Ok(true)
+    }
+    async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
+        Ok(self.statuses.lock().unwrap().get(lease).cloned())
+    }
+    async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError> {
+        Ok(Vec::new())
+    }
+    async fn logs(
+        &self,
+        _: &LeaseId,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError> {
+        let wanted = |line: &LogLine| {
+            (query.services.is_empty() || query.services.contains(&line.service))
+                && query.after.as_ref().is_none_or(|after| line.cursor > *after)
+        };
+        let lines: Vec<_> = self
+            .lines
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| wanted(line))
+            .cloned()
+            .map(Ok)
+            .collect();
+        if query.follow {
+            return Ok(stream::iter(lines).chain(stream::pending()).boxed());
+        }
+        Ok(stream::iter(lines).boxed())
+    }
+    async fn events(
+        &self,
+        _: &LeaseId,
+        _: bool,
+        _: Option<&str>,
+    ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError> {
+        Ok(stream::empty().boxed())
+    }
+}
