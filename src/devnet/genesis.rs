@@ -30,9 +30,9 @@ pub const ACCOUNTS: [(&str, &str); 6] = [
     ("auditor", "akash1lrnw4zp0etztt3yjvfpct3vmz0tztr9lgz4zwf"),
 ];
 
-/// Who has audited a development provider: the account of [`ACCOUNTS`], and the auditor that published documents ask for, so
-/// that they are bid on as they are.
-const AUDITORS: [&str; 2] = [ACCOUNTS[5].1, "akash1365yvmc4s7awdyj3n2sav7xfx76adc6dnmlx63"];
+/// Who has audited a development provider: the auditor that published documents ask for, so that they are bid on as they
+/// are.
+const AUDITORS: [&str; 1] = ["akash1365yvmc4s7awdyj3n2sav7xfx76adc6dnmlx63"];
 
 /// What each account of [`ACCOUNTS`] has of `uact` and of `uakt`.
 const BALANCE: u128 = 10_000_000_000_000;

@@ -8,7 +8,6 @@ use std::sync::{
 use axum::{Router, body::Body};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
@@ -29,8 +28,7 @@ use lessor::{
         deployment::OrderRecord,
         lease::{LeaseRecord, Phase},
         port::{
-            Chain, Clock, Cluster, Commit, Committed, Entropy, LeaseStatus, OrderRow,
-            ServiceStatus, Store, Subject,
+            Clock, Commit, Committed, Entropy, LeaseStatus, OrderRow, ServiceStatus, Store, Subject,
         },
         settings::{Settings, StreamSettings},
     },
