@@ -133,7 +133,7 @@ impl<T, L: Fn(&T, &T) -> bool> Sorter<'_, T, L> {
     fn break_patterns(&mut self, from: usize, to: usize) {
         let length = to - from;
         let mask = (1_usize << bit_length(length)) - 1;
-        let middle = from + (length / 4) * 2 - 1;
+        let middle = from + (length / 4) * 2;
         let mut random = length as u64;
         for i in 0..3 {
             random ^= random << 13;
