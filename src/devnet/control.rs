@@ -138,8 +138,14 @@ async fn blocks(node: State<Node>, Json(wanted): Json<Blocks>) -> Result<Json<Wo
         let why = format!("count {} is not from 1 to {MAX_BLOCKS}", wanted.count);
         return Err((StatusCode::UNPROCESSABLE_ENTITY, why));
     }
-    node.make_blocks(wanted.count)
-        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let made = tokio::task::spawn_blocking({
+        let node = node.clone();
+        move || node.make_blocks(wanted.count)
+    });
+    let failed = |why: String| (StatusCode::INTERNAL_SERVER_ERROR, why);
+    made.await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
     Ok(world(node).await)
 }
 
