@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn an_environment_name_may_hold_dots_and_dashes_but_not_start_with_two_dots() {
-        for name in ["A", "_a", "a.b-c", ".a", "-", "..."].into_iter().take(5) {
+        for name in ["A", "_a", "a.b-c", ".a", "-"] {
             assert!(is_env_name(name), "{name}");
         }
-        for name in ["", "1A", ".", "..", "..a", "A B", "Ä"] {
+        for name in ["", "1A", ".", "..", "...", "..a", "A B", "Ä"] {
             assert!(!is_env_name(name), "{name}");
         }
     }
