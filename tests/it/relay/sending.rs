@@ -159,6 +159,20 @@ async fn heartbeats_come_while_nothing_happens_and_each_has_an_id_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_that_is_not_taken_is_made_anew_and_holds_no_block_back() {
+    let data = tempfile::tempdir().unwrap();
+    let (node, receiver) = (Node::start(true).await, Receiver::start().await);
+    receiver.choose([Chosen(500, "3600", json!({}))]);
+    node.push_orders(&[1]);
+    let relay = Running::start(settings(&node, &receiver, data.path()));
+    receiver.until_at(node.block_ref(1)).await;
+    relay.stop().await;
+    let statuses: Vec<u16> = receiver.all().iter().map(|received| received.status).collect();
+    assert_eq!(statuses[..2], [500, 202]);
+    assert!(receiver.all()[1].events[0].block().is_some());
+}
+
+#[tokio::test]
 async fn a_stream_begins_where_it_is_told_to() {
     for (start, first) in [(Start::Earliest, 1), (Start::At(Height(3)), 3), (Start::Newest, 6)] {
         let data = tempfile::tempdir().unwrap();
