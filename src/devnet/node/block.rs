@@ -26,6 +26,8 @@ pub(super) struct StoredBlock {
     pub(super) hash: String,
     pub(super) txs: Vec<Vec<u8>>,
     pub(super) results: Vec<TxResult>,
+    /// When each transaction was let in; for the journal alone.
+    pub(super) heard_at: Vec<Option<Timestamp>>,
     /// The application's hash after the block.
     app_hash: [u8; 32],
 }
@@ -84,7 +86,8 @@ impl StoredBlock {
         ]));
         let codes: Vec<u8> = results.iter().flat_map(|result| result.code.to_be_bytes()).collect();
         let app_hash = digest(&[header.app_hash.as_bytes(), &hashes, &codes]);
-        Self { header, hash, txs, results, app_hash }
+        let heard_at = vec![None; txs.len()];
+        Self { header, hash, txs, results, heard_at, app_hash }
     }
 
     fn id(&self) -> BlockId {

@@ -47,6 +47,9 @@ pub struct TxLine {
     pub codespace: String,
     /// What it asked for.
     pub messages: Vec<MessageLine>,
+    /// When the node let it in, by the world's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
     /// Its bytes, in base64.
     #[serde(with = "base64_bytes")]
     pub tx: Vec<u8>,

@@ -3,15 +3,25 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use jiff::Timestamp;
+
 /// How many may wait.
 const MAX_WAITING: usize = 5_000;
 /// How many hashes are remembered, as a real node does.
 const MAX_SEEN: usize = 10_000;
 
+/// A transaction that was let in.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) tx: Vec<u8>,
+    /// When, by the world's clock.
+    pub(super) heard_at: Timestamp,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Mempool {
-    waiting: Vec<Vec<u8>>,
+    waiting: Vec<Waiting>,
     seen: HashSet<String>,
     order: VecDeque<String>,
 }
@@ -42,8 +52,8 @@ impl Mempool {
         self.waiting.len() >= MAX_WAITING
     }
 
-    pub(super) fn push(&mut self, tx: Vec<u8>) {
-        self.waiting.push(tx);
+    pub(super) fn push(&mut self, tx: Vec<u8>, heard_at: Timestamp) {
+        self.waiting.push(Waiting { tx, heard_at });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,7 +61,7 @@ impl Mempool {
     }
 
     /// Those that wait, for the next block to hold all of them.
-    pub(super) fn waiting(&self) -> &[Vec<u8>] {
+    pub(super) fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
 

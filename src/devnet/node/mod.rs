@@ -313,6 +313,7 @@ impl Node {
     /// When the same bytes came before, or too many wait.
     pub fn broadcast(&self, bytes: Vec<u8>) -> Result<BroadcastTx, RpcError> {
         let hash = tx::hash(&bytes);
+        let heard_at = (self.shared.clock)();
         let mut core = self.core();
         if core.mempool.is_full() {
             return Err(RpcError::internal(format!(
@@ -326,7 +327,7 @@ impl Node {
         let checked = core.ledger.check(&bytes);
         let (code, log, codespace) = match checked {
             Ok(()) => {
-                core.mempool.push(bytes);
+                core.mempool.push(bytes, heard_at);
                 (0, String::new(), String::new())
             }
             Err(refusal) => {
@@ -417,11 +418,13 @@ fn line(block: &StoredBlock) -> BlockLine {
         .txs
         .iter()
         .zip(&block.results)
-        .map(|(tx, result)| TxLine {
+        .zip(&block.heard_at)
+        .map(|((tx, result), heard_at)| TxLine {
             hash: tx::hash(tx),
             code: result.code,
             codespace: result.codespace.clone(),
             messages: ledger::describe(tx),
+            heard_at: *heard_at,
             tx: tx.clone(),
         })
         .collect();
@@ -437,10 +440,16 @@ impl Core {
     fn produce(&mut self, chain_id: &str, now: Timestamp) -> io::Result<Header> {
         let least = self.ledger.time() + SignedDuration::from_nanos(1);
         let time = now.saturating_add(self.ahead).map_or(least, |time| time.max(least));
-        let txs = self.mempool.waiting().to_vec();
+        let (txs, heard_at): (Vec<_>, Vec<_>) = self
+            .mempool
+            .waiting()
+            .iter()
+            .map(|waiting| (waiting.tx.clone(), Some(waiting.heard_at)))
+            .unzip();
         let mut ledger = self.ledger.clone();
         let results = ledger.apply(time, &txs);
-        let block = StoredBlock::after(self.blocks.last(), chain_id, time, txs, results);
+        let mut block = StoredBlock::after(self.blocks.last(), chain_id, time, txs, results);
+        block.heard_at = heard_at;
         self.journal.block(&line(&block))?;
         self.mempool.clear();
         for (tx, result) in block.txs.iter().zip(&block.results) {
@@ -456,6 +465,7 @@ impl Core {
     /// Carries out a block of the journal again.
     fn replay(&mut self, chain_id: &str, line: BlockLine) -> Result<(), NodeError> {
         let BlockLine { height, time, txs: lines } = line;
+        let heard_at = lines.iter().map(|line| line.heard_at).collect();
         let (codes, txs): (Vec<(String, u32)>, Vec<Vec<u8>>) =
             lines.into_iter().map(|line| ((line.hash, line.code), line.tx)).unzip();
         let mut ledger = self.ledger.clone();
@@ -465,7 +475,8 @@ impl Core {
                 return Err(NodeError::Diverged { height, hash });
             }
         }
-        let block = StoredBlock::after(self.blocks.last(), chain_id, time, txs, results);
+        let mut block = StoredBlock::after(self.blocks.last(), chain_id, time, txs, results);
+        block.heard_at = heard_at;
         self.put(ledger, block);
         Ok(())
     }
