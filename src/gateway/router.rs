@@ -7,6 +7,7 @@
 //! | [`tenant`] | public, admin | tenants by token; the operator |
 //! | [`operator`] | admin | the operator |
 //! | [`platform`] | public, admin | anyone |
+//! | [`pages`] | public, admin | anyone with a browser |
 //! | [`private`] | admin | whoever reaches the operator's listener |
 //!
 //! Where there is one port, [`merged`] has all of them.
@@ -18,6 +19,7 @@ use axum::{
     extract::{MatchedPath, Request, State as Shared},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use http::{HeaderName, Method, StatusCode, header};
 use tower::ServiceBuilder;
@@ -97,6 +99,15 @@ fn platform() -> Routes {
         .routes(routes!(r::problems::get))
 }
 
+/// The dashboard and the viewer of the API: pages for people, no part of the document. `operated` says whether the
+/// operator's routes stand beside them.
+fn pages(operated: bool) -> Routes {
+    OpenApiRouter::new()
+        .route("/", get(move |state, headers| r::page::page(state, headers, operated)))
+        .route("/docs", get(r::page::docs))
+        .route("/assets/{version}/{*path}", get(r::page::asset))
+}
+
 /// What says more of a process than the world need know.
 fn private() -> Routes {
     OpenApiRouter::new().routes(routes!(r::platform::metrics))
@@ -109,17 +120,17 @@ pub(super) fn all() -> Routes {
 
 /// What the world reaches.
 pub fn public(state: &State) -> Router {
-    finish(indexer().merge(wire()).merge(tenant()).merge(platform()), state)
+    finish(indexer().merge(wire()).merge(tenant()).merge(platform()).merge(pages(false)), state)
 }
 
 /// What the operator reaches.
 pub fn admin(state: &State) -> Router {
-    finish(tenant().merge(operator()).merge(platform()).merge(private()), state)
+    finish(tenant().merge(operator()).merge(platform()).merge(private()).merge(pages(true)), state)
 }
 
 /// Everything on one port.
 pub fn merged(state: &State) -> Router {
-    finish(all(), state)
+    finish(all().merge(pages(true)), state)
 }
 
 /// The layers, the outermost first.

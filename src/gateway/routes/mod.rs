@@ -7,6 +7,7 @@ pub mod inventory;
 pub mod leases;
 pub mod me;
 pub mod orders;
+pub mod page;
 pub mod platform;
 pub mod problems;
 pub mod streams;

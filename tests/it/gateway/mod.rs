@@ -4,6 +4,7 @@ mod access;
 mod backends;
 mod document;
 mod leases;
+mod page;
 mod platform;
 mod problems;
 mod replay;

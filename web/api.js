@@ -1,0 +1,81 @@
+// Requests to the gateway: what comes back is a body or a problem, never a guess.
+
+/** @typedef {import("./types/openapi").components["schemas"]["Problem"]} ProblemDocument */
+
+/** How far the server's clock is from this one, in milliseconds. Ages are told by the server's. */
+let skew = 0;
+
+export const now = () => Date.now() + skew;
+
+/** What the gateway refused, or why it could not be asked. */
+export class Refused extends Error {
+  /**
+   * @param {number} status 0 when nothing answered
+   * @param {string} message
+   * @param {string} [code]
+   */
+  constructor(status, message, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** @param {Response} response */
+function readClock(response) {
+  const date = Date.parse(response.headers.get("date") ?? "");
+  // The header has whole seconds: a smaller difference says nothing.
+  if (Number.isFinite(date)) skew = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
+}
+
+/** @param {Response} response */
+async function refusal(response) {
+  const text = await response.text();
+  try {
+    /** @type {ProblemDocument} */
+    const problem = JSON.parse(text);
+    return new Refused(response.status, problem.detail ?? problem.title, problem.code);
+  } catch {
+    return new Refused(response.status, text || response.statusText);
+  }
+}
+
+/**
+ * @template T
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: unknown, csrf?: string, signal?: AbortSignal }} [options]
+ * @returns {Promise<T>}
+ */
+export async function ask(method, path, { body, csrf, signal } = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { accept: "application/json" };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (csrf) headers["x-lessor-csrf"] = csrf;
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+      credentials: "same-origin",
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refused(0, "the gateway does not answer");
+  }
+  readClock(response);
+  if (!response.ok) throw await refusal(response);
+  return response.status === 204 ? undefined : await response.json().catch(() => undefined);
+}
+
+/** The same request for a terminal. @param {string} path @param {boolean} [open] whether anyone may ask it */
+export function curl(path, open = false) {
+  const url = new URL(path, location.href).href.replaceAll("'", "%27");
+  return open ? `curl '${url}'` : `curl -H "Authorization: Bearer $LESSOR_TOKEN" '${url}'`;
+}
+
+/** `owner/dseq/gseq/oseq` of an order or of anything below it, as a path. @param {string} id */
+export const orderPath = (id) => id.split("/").slice(0, 4).map(encodeURIComponent).join("/");

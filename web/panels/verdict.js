@@ -1,0 +1,69 @@
+// The verdict: how it stands, the one reason, what to do; and the hand on the switch.
+
+import { html } from "../vendor/htm/standalone.module.js";
+import { short, words } from "../format.js";
+import { CopyCurl, Shape, useWork } from "../parts.js";
+import { logOut, maintain } from "../session.js";
+import { change, useStore } from "../state.js";
+
+/** @type {Record<string, import("../parts.js").Kind>} */
+const SHAPE = { bidding: "good", paused: "hold", deaf: "bad", degraded: "warn", maintenance: "work" };
+
+const LINK = { stream: "live", polling: "every 10 s", lost: "no answer" };
+
+function Switch() {
+  const { topics, session } = useStore();
+  const verdict = topics.overview.data?.verdict;
+  const work = useWork(() => maintain("bidding", "resumed on the dashboard"));
+  if (!session || !verdict) return null;
+  const held = verdict === "paused" || verdict === "maintenance";
+  return html`<div class="switch">
+    ${held
+      ? html`<button type="button" class="main" disabled=${work.busy} onClick=${work.run}>Resume bidding</button>`
+      : html`<button type="button" onClick=${() => change({ dialog: "pause" })}>Pause bidding</button>`}
+    ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
+  </div>`;
+}
+
+function Visitor() {
+  const { session, operator } = useStore();
+  if (!operator) return null;
+  if (session) return html`<button type="button" class="quiet" onClick=${() => void logOut()}>Log out</button>`;
+  return html`<button type="button" class="quiet" onClick=${() => change({ dialog: "login" })}>Log in</button>`;
+}
+
+/** What the server wrote into the page, until the first answer. */
+const first = (() => {
+  /** @param {string} name */
+  const text = (name) => document.querySelector(`.verdict-${name}`)?.textContent ?? "";
+  return { verdict: text("word"), message: text("message"), action: text("action") };
+})();
+
+export function Verdict() {
+  const { topics, link } = useStore();
+  const { data } = topics.overview;
+  const { verdict, message, action } = data ?? first;
+  if (data) document.title = `${verdict} – lessor`;
+  return html`<header class="verdict" data-verdict=${link === "lost" ? "lost" : verdict}>
+    <div class="verdict-say">
+      <h1><${Shape} kind=${SHAPE[verdict] ?? "warn"} /><span class="verdict-word">${words(verdict)}</span></h1>
+      <div class="verdict-why" role="status" aria-live="polite">
+        <p class="verdict-message">${message}</p>
+        ${action && html`<p class="verdict-action">${action}</p>`}
+      </div>
+      <${Switch} />
+    </div>
+    <div class="verdict-meta">
+      ${data &&
+      html`<span>lessor ${data.version}</span><span>${data.chain_id ?? "no chain yet"}</span>
+        <span class="mono" title=${data.provider}>${short(data.provider)}</span>`}
+      <span class=${`link link-${link}`}>${LINK[link]}</span>
+      <span class="verdict-tools">
+        <a class="quiet" href="/v1/overview" title="GET /v1/overview">API</a>
+        <${CopyCurl} path="/v1/overview" open=${true} />
+        <a class="quiet" href="/docs">Docs</a>
+        <${Visitor} />
+      </span>
+    </div>
+  </header>`;
+}

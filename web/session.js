@@ -1,0 +1,61 @@
+// Who looks at the page. The operator's token is sent once and kept nowhere: a cookie that no script can read stands for it.
+
+import { ask, Refused } from "./api.js";
+import { refresh, start } from "./live.js";
+import { change, forget, read } from "./state.js";
+
+/** @typedef {{ csrf: string, expires_at: string }} Session */
+
+/** Whether the cookie of an earlier visit still counts. */
+export async function resume() {
+  if (document.body.dataset.session !== "yes") return start();
+  try {
+    change({ session: await ask("GET", "/v1/session") });
+  } catch {
+    // It does not: the public view.
+  }
+  start();
+}
+
+/** @param {string} token */
+export async function logIn(token) {
+  /** @type {Session} */
+  const session = await ask("POST", "/v1/session", { body: { token } });
+  change({ session, dialog: null });
+  start();
+}
+
+export async function logOut() {
+  await mutate("DELETE", "/v1/session");
+  forget();
+  start();
+}
+
+/**
+ * Changes something, with the proof that this page asks for it.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ */
+async function mutate(method, path, body) {
+  const csrf = read().session?.csrf;
+  try {
+    return await ask(method, path, { body, csrf });
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) forget();
+    throw error;
+  }
+}
+
+/** @param {"bidding" | "paused" | "maintenance"} state @param {string} reason */
+export async function maintain(state, reason) {
+  await mutate("PUT", "/v1/maintenance", { state, reason });
+  change({ dialog: null });
+  await refresh("overview");
+}
+
+/** @param {string} stream */
+export async function backfill(stream) {
+  await mutate("POST", `/v1/streams/${encodeURIComponent(stream)}/backfill`);
+  await refresh("streams");
+}

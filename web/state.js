@@ -1,0 +1,113 @@
+// What the page knows, in one place, and who wants to hear when it changes.
+
+import { useEffect, useState } from "./vendor/htm/standalone.module.js";
+import { now } from "./api.js";
+
+/** @typedef {import("./types/openapi").components["schemas"]} Schemas */
+
+/**
+ * The bodies that are kept up to date, by the name of their event.
+ * @typedef {object} Topics
+ * @property {Schemas["OverviewView"]} overview
+ * @property {Schemas["Page_StreamView"]} streams
+ * @property {Schemas["FunnelView"]} funnel
+ * @property {Schemas["Page_OrderView"]} orders
+ * @property {Schemas["Page_LeaseView"]} leases
+ * @property {Schemas["InventoryView"]} inventory
+ * @property {Schemas["Page_DeadlineView"]} deadlines
+ */
+
+/** @typedef {keyof Topics} Topic */
+
+/**
+ * @template {Topic} T
+ * @typedef {{ data?: Topics[T], at?: number, problem?: string }} Known
+ */
+
+/**
+ * @typedef {object} State
+ * @property {{ [T in Topic]: Known<T> }} topics
+ * @property {"stream" | "polling" | "lost"} link how news comes in
+ * @property {{ csrf: string, expires_at: string } | null} session
+ * @property {boolean} operator whether this listener has the operator's routes
+ * @property {"1h" | "24h"} window of the funnel
+ * @property {string | null} order whose decision is open
+ * @property {"login" | "pause" | null} dialog
+ */
+
+/** @type {State} */
+let state = {
+  topics: { overview: {}, streams: {}, funnel: {}, orders: {}, leases: {}, inventory: {}, deadlines: {} },
+  link: "polling",
+  session: null,
+  operator: document.body.dataset.operator === "yes",
+  window: "1h",
+  order: null,
+  dialog: null,
+};
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+
+export const read = () => state;
+
+/** @param {Partial<State>} change */
+export function change(change) {
+  state = { ...state, ...change };
+  for (const listener of listeners) listener();
+}
+
+/**
+ * @template {Topic} T
+ * @param {T} topic
+ * @param {Known<T>} known
+ */
+function note(topic, known) {
+  change({ topics: { ...state.topics, [topic]: known } });
+}
+
+/** @template {Topic} T @param {T} topic @param {Topics[T]} data */
+export const learned = (topic, data) => note(topic, { data, at: now() });
+
+/** What was known stays, and grows old. @param {Topic} topic @param {string} problem */
+export const failed = (topic, problem) => note(topic, { ...state.topics[topic], problem });
+
+/** Everything that only the operator may know is forgotten. */
+export function forget() {
+  const { overview } = state.topics;
+  change({
+    topics: { overview, streams: {}, funnel: {}, orders: {}, leases: {}, inventory: {}, deadlines: {} },
+    session: null,
+    order: null,
+    dialog: null,
+  });
+}
+
+export function useStore() {
+  const [, again] = useState(0);
+  useEffect(() => {
+    let asked = false;
+    const listener = () => {
+      if (asked) return;
+      asked = true;
+      requestAnimationFrame(() => {
+        asked = false;
+        again((turn) => turn + 1);
+      });
+    };
+    listeners.add(listener);
+    listener();
+    return () => void listeners.delete(listener);
+  }, []);
+  return state;
+}
+
+/** The moment, once a second. */
+export function useNow() {
+  const [moment, set] = useState(now());
+  useEffect(() => {
+    const timer = setInterval(() => set(now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return moment;
+}
