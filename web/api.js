@@ -41,11 +41,10 @@ async function refusal(response) {
 }
 
 /**
- * @template T
  * @param {string} method
  * @param {string} path
  * @param {{ body?: unknown, csrf?: string, signal?: AbortSignal }} [options]
- * @returns {Promise<T>}
+ * @returns {Promise<any>} the body; nothing for 204
  */
 export async function ask(method, path, { body, csrf, signal } = {}) {
   /** @type {Record<string, string>} */
@@ -68,7 +67,7 @@ export async function ask(method, path, { body, csrf, signal } = {}) {
   }
   readClock(response);
   if (!response.ok) throw await refusal(response);
-  return response.status === 204 ? undefined : await response.json().catch(() => undefined);
+  return response.status === 204 ? undefined : await response.json();
 }
 
 /** The same request for a terminal. @param {string} path @param {boolean} [open] whether anyone may ask it */

@@ -43,9 +43,9 @@ async function copyText(text) {
 
 /**
  * One panel: its heading, the call behind it, and its age when that is too great.
- * @param {{ id: string, title: string, topic: import("./state.js").Topic, path: string, tools?: Content, children?: Content }} props
+ * @param {{ id: string, title: string, topic: import("./state.js").Topic, path: string, open?: boolean, tools?: Content, children?: Content }} props
  */
-export function Panel({ id, title, topic, path, tools, children }) {
+export function Panel({ id, title, topic, path, open, tools, children }) {
   const { topics, link } = useStore();
   const now = useNow();
   const { data, at, problem } = topics[topic];
@@ -58,7 +58,7 @@ export function Panel({ id, title, topic, path, tools, children }) {
       <span class="panel-tools">
         ${tools}
         <a class="quiet" href=${path} title=${`GET ${path}`}>API</a>
-        <${CopyCurl} path=${path} />
+        <${CopyCurl} path=${path} open=${open} />
       </span>
     </header>
     <div class="panel-body">
@@ -80,7 +80,7 @@ export const Price = ({ price, path }) =>
     ? html`<${Figure} path=${path} title=${`${price.amount} ${price.denom} per block`}>${amount(price.amount)}<//>${" "}<span class="unit">${price.denom}</span>`
     : html`<span class="faint">–</span>`;
 
-/** @param {{ at: string | undefined, none?: string }} props */
+/** @param {{ at: string | null | undefined, none?: string }} props */
 export function Moment({ at, none = "never" }) {
   const now = useNow();
   if (!at) return html`<span class="faint">${none}</span>`;

@@ -46,7 +46,7 @@ for (const colorScheme of ["light", "dark"]) {
       const page = await browser.page(world, { colorScheme, viewport: { width, height: 900 } });
       const name = `${colorScheme}-${width}`;
       await page.goto(world.url);
-      await panel(page, "In public").getByText("Leases active").waitFor();
+      await panel(page, "At a glance").getByText("Leases active").waitFor();
       await picture(page, `public-${name}`);
       assert.deepEqual(await faults(page), [], "the public view");
       await logIn(page, world);

@@ -4,10 +4,12 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-const web = join(import.meta.dirname, "../../web");
-const modules = join(import.meta.dirname, "node_modules");
+const here = fileURLToPath(new URL(".", import.meta.url));
+const web = join(here, "../../web");
+const modules = join(here, "node_modules");
 const LIMIT = 100_000;
 
 /** Every file below a folder. */
@@ -28,8 +30,8 @@ test("vendored files are byte for byte what the registry has", () => {
     assert.equal(version, installed.version, `${name}: another version is installed`);
     assert.ok(licence.includes(installed.license), `${name}: its licence is ${installed.license}`);
     for (const [ours, theirs] of Object.entries(files)) {
-      const [here, there] = [join(web, "vendor", ours), join(modules, name, theirs)].map((path) => readFileSync(path));
-      assert.ok(here.equals(there), `${ours} is not ${name}@${version}/${theirs}`);
+      const [one, other] = [join(web, "vendor", ours), join(modules, name, theirs)].map((path) => readFileSync(path));
+      assert.ok(one.equals(other), `${ours} is not ${name}@${version}/${theirs}`);
       compared += 1;
     }
   }
@@ -42,7 +44,7 @@ test("nothing is vendored without a name, and everything comes with its licence"
   const named = Object.values(vendored).flatMap(({ files }) => Object.keys(files));
   const ours = ["vendor.json", "htm/standalone.module.d.ts", "htm/LICENSE.preact"];
   const there = all.filter((path) => path.startsWith("vendor/")).map((path) => path.slice("vendor/".length));
-  assert.deepEqual(there.toSorted(), [...named, ...ours].toSorted());
+  assert.deepEqual([...there].sort(), [...named, ...ours].sort());
   for (const folder of new Set(named.map((path) => path.split("/")[0]))) {
     assert.ok(there.includes(`${folder}/LICENSE`), `${folder} has no licence`);
   }

@@ -35,7 +35,7 @@ test("who has not logged in sees the verdict and totals, and nothing of tenants"
   const page = await browser.page(world);
   await page.goto(world.url);
   await becomes(page, /bidding/i);
-  await panel(page, "In public").getByText("Leases active").waitFor();
+  await panel(page, "At a glance").getByText("Leases active").waitFor();
   for (const name of ["Orders funnel", "Leases", "Capacity", "Deadlines"]) assert.equal(await panel(page, name).count(), 0);
   assert.equal(await page.getByRole("button", { name: "Pause bidding" }).count(), 0);
   await page.done();
@@ -77,7 +77,7 @@ test("the session outlives a reload, and ends with logging out", async () => {
   await page.reload();
   await panel(page, "Leases").waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
-  await panel(page, "In public").waitFor();
+  await panel(page, "At a glance").waitFor();
   assert.equal(await panel(page, "Leases").count(), 0);
   await page.done();
 });

@@ -6,9 +6,10 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const tree = process.env.LESSOR_TREE ?? join(import.meta.dirname, "../..");
+const tree = process.env.LESSOR_TREE ?? fileURLToPath(new URL("../..", import.meta.url));
 const binary = process.env.LESSOR_BIN ?? join(tree, "target/debug/lessor");
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "lessor");
 

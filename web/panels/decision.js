@@ -21,7 +21,7 @@ function Answer({ decision }) {
     <p class="answer-word"><${Shape} kind=${bid ? "good" : "bad"} />${bid ? "Bid" : `No bid: ${words(reason ?? "no reason")}`}</p>
     <p>
       ${price && html`<strong>${amount(price.amount)}</strong> ${price.denom} per block`}
-      ${price && most && " · "}${most && html`the tenant pays at most ${amount(most.amount)} ${most.denom}`}
+      ${price && most && " · "}${most && html`${price ? "the" : "The"} tenant pays at most ${amount(most.amount)} ${most.denom}`}
     </p>
     ${decision.hints.length > 0 &&
     html`<h3>What would change it</h3>
@@ -33,14 +33,16 @@ function Answer({ decision }) {
 
 /** @param {{ stage: DecisionBody["stages"][number] }} props */
 function Stage({ stage }) {
-  const passed = stage.checks.filter((check) => check.passed).length;
+  // What failed is what one came for.
+  const checks = [...stage.checks].sort((a, b) => Number(a.passed) - Number(b.passed));
+  const passed = checks.filter((check) => check.passed).length;
   return html`<details class="checks" open=${!stage.passed}>
     <summary>
       <${Mark} kind=${stage.passed ? "good" : "bad"}>${sentence(stage.name)}<//>
-      <span class="faint">${passed} of ${stage.checks.length} checks passed</span>
+      <span class="faint">${passed} of ${checks.length} checks passed</span>
     </summary>
     <dl>
-      ${stage.checks.map(
+      ${checks.map(
         (check) => html`<div class=${check.passed ? "check" : "check check-failed"}>
           <dt><${Mark} kind=${check.passed ? "good" : "bad"} title=${check.passed ? "passed" : "failed"}>${words(check.name)}<//></dt>
           <dd><span class="label">needed</span> ${check.needed}</dd>

@@ -7,6 +7,7 @@ import { refresh } from "../live.js";
 import { change, useStore } from "../state.js";
 
 /** @typedef {import("../state.js").Schemas["FunnelView"]} FunnelBody */
+/** @typedef {FunnelBody["stages"][number]["dropped"][number]} Drop */
 /** @typedef {import("../state.js").Schemas["OrderView"]} Order */
 
 /** @type {Record<string, string>} */
@@ -35,7 +36,7 @@ function Windows() {
   </span>`;
 }
 
-/** @param {{ stage: FunnelBody["stages"][number], most: number, path: string, pick: (reason: string) => void }} props */
+/** @param {{ stage: FunnelBody["stages"][number], most: number, path: string, pick: (drop: Drop) => void }} props */
 function Stage({ stage, most, path, pick }) {
   const share = most ? Math.max(stage.orders ? 2 : 0, (100 * stage.orders) / most) : 0;
   return html`<li class="stage">
@@ -44,8 +45,8 @@ function Stage({ stage, most, path, pick }) {
     <span class="stage-bar" aria-hidden="true"><span style=${`inline-size:${share}%`}></span></span>
     <span class="stage-drops">
       ${stage.dropped.slice(0, 3).map(
-        ({ reason, orders }) => html`<button type="button" class="drop" onClick=${() => pick(reason)}
-          title=${`Show orders that stopped here: ${words(reason)}`}>−${count(orders)} ${words(reason)}</button>`,
+        (drop) => html`<button type="button" class="drop" onClick=${() => pick(drop)}
+          title=${`Show orders that stopped here: ${words(drop.reason)}`}>−${count(drop.orders)} ${words(drop.reason)}</button>`,
       )}
     </span>
   </li>`;
@@ -70,21 +71,23 @@ function row(order) {
 
 const COLUMNS = ["Order", "State", { name: "Price a block", kind: /** @type {const} */ ("number") }, "Why", "Changed"];
 
-/** @param {{ reason: string, clear: () => void }} props */
-function Orders({ reason, clear }) {
+/** The newest orders, or those of them that stopped for one reason. @param {{ drop: Drop | null, clear: () => void }} props */
+function Orders({ drop, clear }) {
   const { topics } = useStore();
   const [all, setAll] = useState(false);
   const items = topics.orders.data?.items ?? [];
-  const chosen = reason ? items.filter((order) => order.decided?.reason === reason) : items;
+  const chosen = drop
+    ? items.filter((order) => drop.sample.includes(order.id) || order.decided?.reason === drop.reason)
+    : items;
   const shown = all ? chosen : chosen.slice(0, FEW);
   return html`<div class="orders">
     <div class="sub-head">
       <h3>Newest orders</h3>
-      ${reason && html`<button type="button" class="small" onClick=${clear}>only ${words(reason)} ✕</button>`}
+      ${drop && html`<button type="button" class="small" onClick=${clear} aria-label="Show all orders">${words(drop.reason)} ✕</button>`}
     </div>
     ${shown.length
       ? html`<${Table} label="Orders" columns=${COLUMNS} rows=${shown.map(row)} />`
-      : html`<p class="nothing">${reason ? "None of the newest." : "No order has been seen yet."}</p>`}
+      : html`<p class="nothing">${drop ? "None of the newest." : "No order has been seen yet."}</p>`}
     ${chosen.length > FEW &&
     html`<button type="button" class="quiet more" onClick=${() => setAll(!all)}>
       ${all ? "Show fewer" : `Show all ${chosen.length}${topics.orders.data?.next ? " newest" : ""}`}
@@ -94,7 +97,7 @@ function Orders({ reason, clear }) {
 
 export function Funnel() {
   const { topics, window } = useStore();
-  const [reason, pick] = useState("");
+  const [drop, pick] = useState(/** @type {Drop | null} */ (null));
   const path = `/v1/funnel?window=${window}`;
   const stages = topics.funnel.data?.stages ?? [];
   const most = Math.max(0, ...stages.map((stage) => stage.orders));
@@ -102,6 +105,6 @@ export function Funnel() {
     <ol class="stages">
       ${stages.map((stage) => html`<${Stage} key=${stage.stage} stage=${stage} most=${most} path=${path} pick=${pick} />`)}
     </ol>
-    <${Orders} reason=${reason} clear=${() => pick("")} />
+    <${Orders} drop=${drop} clear=${() => pick(null)} />
   <//>`;
 }
