@@ -172,6 +172,7 @@ pub async fn work(provider: &Provider, poll: Duration, stop: &CancellationToken)
         if !idle {
             continue;
         }
+        provider.keep_warm().await;
         let wait = until_due(provider, poll).await;
         tokio::select! {
             () = stop.cancelled() => {}

@@ -42,33 +42,30 @@ impl Provider {
     /// One step of the provider's own account. Returns how many transactions were signed or settled.
     pub async fn run_account(&self, tip: &Tip) -> Result<u32, Error> {
         let Some(signer) = self.signer.clone() else { return Ok(0) };
+        let account = signer.address();
+        // Two passes of one process would sign for the same effects; another process may, and the rows let one through.
+        let _one_at_a_time = self.sending.lock().await;
         let now = self.clock.now();
-        let until = now.saturating_add(self.settings().claim_ttl).unwrap_or(Timestamp::MAX);
-        let Some(work) =
-            self.store.claim_account(signer.address(), &self.worker, now, until).await?
-        else {
-            return Ok(0);
-        };
-        let claim = work.claim.clone();
-        match self.run_claimed_account(signer.as_ref(), work, tip).await {
-            Ok(count) => Ok(count),
-            Err(error) => {
-                tracing::warn!(account = %signer.address(), error = %error, "sending is to be tried again");
-                let retry_at =
-                    self.clock.now().saturating_add(back_off(2)).unwrap_or(Timestamp::MAX);
-                self.store.give_back(&claim, retry_at, Some(&error.to_string())).await?;
-                Ok(0)
-            }
+        let Some(work) = self.store.account_work(account, now).await? else { return Ok(0) };
+        let wakes = work.wakes;
+        let (commit, again) = self.prepare_commit(signer.as_ref(), work, tip).await;
+        let count = commit.signed.len() + commit.changed.len();
+        let kept = self.store.commit_account(account, wakes, self.clock.now(), &commit).await?;
+        let to_send: Vec<Transaction> = kept.into_iter().chain(again).collect();
+        if !to_send.is_empty() {
+            let sent = self.hand_over(to_send, self.after(LOOK_AGAIN)).await;
+            self.store.commit_account(account, wakes, self.clock.now(), &sent).await?;
         }
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    async fn run_claimed_account(
+    /// Looks for what is under way and signs what is wanted; with it, the transactions to hand to a node again.
+    async fn prepare_commit(
         &self,
         signer: &dyn Signer,
         work: AccountWork,
         tip: &Tip,
-    ) -> Result<u32, Error> {
-        let claim = work.claim;
+    ) -> (AccountCommit, Vec<Transaction>) {
         let mut commit = AccountCommit::default();
         let mut again = Vec::new();
         let looked: Vec<(Transaction, Looked)> = stream::iter(work.unsettled)
@@ -79,11 +76,11 @@ impl Provider {
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
-        let mut open = 0_usize;
+        let mut open = false;
         for (transaction, looked) in looked {
             match looked {
                 Looked::Settled(state) => commit.changed.push((transaction.hash, state)),
-                Looked::Waiting => open += 1,
+                Looked::Waiting => open = true,
                 Looked::SendAgain => again.push(transaction),
             }
         }
@@ -104,36 +101,11 @@ impl Provider {
                 Err(report) => commit.reports.push((key, report)),
             }
         }
-        let count = commit.signed.len() + commit.changed.len();
-        // Nothing to hand to a node: the claim ends with this commit.
-        commit.end = commit.signed.is_empty() && again.is_empty();
-        if open > 0 {
+        // Until it is handed over or found, it is somebody's to look at again soon: ours, or another's if we die.
+        if open || !commit.signed.is_empty() || !again.is_empty() {
             commit.wake_at = self.after(LOOK_AGAIN);
         }
-        if commit.end
-            && commit
-                == (AccountCommit {
-                    end: true,
-                    wake_at: commit.wake_at,
-                    ..AccountCommit::default()
-                })
-            && count == 0
-        {
-            self.store.commit_account(&claim, self.clock.now(), &commit).await?;
-            return Ok(0);
-        }
-        let ended = commit.end;
-        let Some(signed) = self.store.commit_account(&claim, self.clock.now(), &commit).await?
-        else {
-            return Ok(0);
-        };
-        if !ended {
-            let sent = self
-                .hand_over(signed.into_iter().chain(again).collect(), self.after(LOOK_AGAIN))
-                .await;
-            self.store.commit_account(&claim, self.clock.now(), &sent).await?;
-        }
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        (commit, again)
     }
 
     fn after(&self, wait: SignedDuration) -> Option<Timestamp> {
@@ -272,7 +244,7 @@ impl Provider {
             .collect()
             .await;
         let now = self.clock.now();
-        let mut commit = AccountCommit { end: true, wake_at, ..AccountCommit::default() };
+        let mut commit = AccountCommit { wake_at, ..AccountCommit::default() };
         for (hash, answer) in answers {
             match answer {
                 Ok(Broadcast::Accepted | Broadcast::Known) => {

@@ -19,9 +19,11 @@
 pub mod account;
 pub mod deployment;
 pub mod error;
+mod hint;
 pub mod ingest;
 pub mod intent;
 pub mod lease;
+mod observe;
 pub mod port;
 pub mod reconcile;
 pub mod settings;
@@ -31,14 +33,17 @@ pub mod submit;
 pub mod views;
 pub mod workload;
 
-use std::sync::{Arc, RwLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+};
 
 pub use error::{Error, Kind};
 use jiff::Timestamp;
 pub use settings::Settings;
 use tokio::sync::{Mutex, Notify, OnceCell};
 
-use self::port::{Chain, Clock, Cluster, Entropy, Indexer, Signer, Store};
+use self::port::{Chain, Clock, Cluster, Entropy, Indexer, Signer, Store, Tip};
 use crate::domain::Address;
 
 /// Everything that the use cases need. Cheap to share behind an [`Arc`]; holds nothing that a restart would lose.
@@ -71,6 +76,12 @@ pub struct Provider {
     registration: Mutex<Option<(Timestamp, Arc<deployment::Registration>)>>,
     /// Held while the inventory is read, so that one step asks and the others take its answer.
     inventory_read: Mutex<()>,
+    /// The newest block and when it was asked for; an accelerator, and held while it is asked for.
+    tip: Mutex<Option<(Timestamp, Tip)>>,
+    /// Held while this process signs and sends.
+    sending: Mutex<()>,
+    /// Reads that were taken out of streams' budgets and not used yet; lost with the process, which errs on the safe side.
+    prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
     settings: RwLock<Arc<Settings>>,
 }
 
@@ -116,6 +127,9 @@ impl Provider {
             account_number: OnceCell::new(),
             registration: Mutex::new(None),
             inventory_read: Mutex::new(()),
+            tip: Mutex::new(None),
+            sending: Mutex::new(()),
+            prepaid: Mutex::new(BTreeMap::new()),
             settings: RwLock::new(Arc::new(parts.settings)),
         }
     }

@@ -26,7 +26,7 @@ pub struct ProviderRecord {
 impl Provider {
     pub(super) async fn run_provider(&self, loaded: Loaded, tip: &Tip) -> Result<(), Error> {
         self.forget_registration().await;
-        self.registration(tip).await?;
+        self.registration().await?;
         let different = self.differences(tip).await?;
         let now = self.clock.now();
         let record = ProviderRecord {

@@ -3,29 +3,19 @@
 //! [`Provider::step`] is one bounded pass. A server calls it whenever it is poked or something falls due; a scheduled
 //! function calls it once per tick. Both find all they need in the rows.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Error, Kind, Provider,
-    deployment::{self, Advanced, DeploymentRecord, Facts, Registration},
-    port::{
-        ChainError, ChainErrorKind, Committed, Loaded, Observation, Reservations, Subject, Tip,
-    },
+    deployment::{self, Advanced, DeploymentRecord, Facts},
+    hint::{next_of, soon},
+    port::{Committed, Loaded, Reservations, Subject, Tip},
     reconcile::ProviderRecord,
 };
-use crate::{
-    bidengine::ObservedInventory,
-    domain::{
-        Bid, BidState, Deployment, DeploymentId, Height, Lease, Order, inventory::Inventory,
-        market::BlockTime,
-    },
-};
+use crate::domain::{Bid, Deployment, DeploymentId, Height, Lease, Order, market::BlockTime};
 
 /// How much one pass may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,16 +47,10 @@ pub struct Pass {
 const CONCURRENCY: usize = 16;
 /// Subjects that are claimed at once.
 const CLAIM: u32 = 64;
-/// Reads of the chain that looking at one deployment costs.
-const READS_PER_DEPLOYMENT: u32 = 4;
-/// Reads that proving any number of hints by lists costs, while each list is one page.
-const READS_PER_PROOF: u32 = 3;
-/// So few unproven hints are looked at one by one, which is quicker than reading lists.
-const PROVE_ALONE: usize = 8;
-/// How long a hint waits when its stream has used up its reads.
-const OUT_OF_READS: SignedDuration = SignedDuration::from_secs(5);
-/// A claim on a block that is further than this above the tip is not waited for.
-const HINT_SLACK: u64 = 20;
+/// The newest block may have been read so long ago when a pass begins.
+const TIP_OF_A_PASS: SignedDuration = SignedDuration::from_secs(1);
+/// And so long ago when a deployment is decided on.
+const TIP_OF_A_DECISION: SignedDuration = SignedDuration::from_millis(50);
 /// How often reads that show different heights are repeated before the step gives up for now.
 const SAME_HEIGHT_TRIES: u32 = 4;
 
@@ -86,16 +70,23 @@ impl Provider {
     }
 
     /// Runs due steps and effects until nothing is due or the budget is used up.
+    ///
+    /// What was woken is worked on with the newest block that was seen a moment ago; before a pass says that nothing is due,
+    /// it has asked the node.
     pub async fn step(&self, budget: Budget) -> Result<Pass, Error> {
         let mut pass = Pass::default();
+        let mut asked = false;
         loop {
             let before = pass;
-            let tip = self.look_at_tip().await;
-            match &tip {
+            let max_age = if asked { SignedDuration::ZERO } else { TIP_OF_A_PASS };
+            match self.tip_within(max_age).await {
                 Ok(tip) => {
                     self.store.wake_due(tip.time).await?;
-                    self.run_subjects(tip, budget, &mut pass).await?;
-                    pass.transactions += self.run_account(tip).await?;
+                    self.run_subjects(&tip, budget, &mut pass).await?;
+                    pass.transactions += self.run_account(&tip).await?;
+                    if asked {
+                        self.keep_tip(&tip).await;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "the chain gives no answer; its steps wait");
@@ -103,59 +94,15 @@ impl Provider {
             }
             pass.cluster += self.run_workloads().await?;
             let did_nothing = Pass { idle: before.idle, ..pass } == before;
-            if did_nothing {
+            if did_nothing && asked {
                 pass.idle = true;
                 return Ok(pass);
             }
+            asked = did_nothing;
             if pass.steps >= budget.steps || self.clock.now() >= budget.until {
                 return Ok(pass);
             }
         }
-    }
-
-    /// Reads the node's newest block, checks that it is the chain of this store, and keeps it as an observation.
-    pub async fn look_at_tip(&self) -> Result<Tip, ChainError> {
-        let tip = self.chain.tip().await?;
-        if tip.catching_up {
-            return Err(ChainError {
-                doing: "read the node's newest block",
-                detail: format!("the node is catching up at height {}", tip.height),
-                kind: ChainErrorKind::Behind,
-            });
-        }
-        self.check_identity().await?;
-        let observation = Observation {
-            key: "tip".to_owned(),
-            taken_at: self.clock.now(),
-            body: serde_json::to_value(&tip).unwrap_or_default(),
-        };
-        if let Err(error) = self.store.observe(&observation).await {
-            tracing::warn!(error = %error, "the tip could not be kept");
-        }
-        Ok(tip)
-    }
-
-    async fn check_identity(&self) -> Result<(), ChainError> {
-        self.identity
-            .get_or_try_init(|| async {
-                let refused = |detail: String| ChainError { doing: "compare the chain", detail, kind: ChainErrorKind::OtherChain };
-                let found = self.chain.identity().await?;
-                let recorded = self
-                    .store
-                    .record_chain_identity(&found)
-                    .await
-                    .map_err(|error| ChainError { doing: "compare the chain", detail: error.to_string(), kind: ChainErrorKind::Unavailable })?;
-                if recorded == found {
-                    Ok(())
-                } else {
-                    Err(refused(format!(
-                        "the store belongs to {} with first block {}, the node answers for {} with {}; use the node of that chain, or another store",
-                        recorded.chain_id, recorded.first_block_hash, found.chain_id, found.first_block_hash
-                    )))
-                }
-            })
-            .await
-            .copied()
     }
 
     async fn run_subjects(&self, tip: &Tip, budget: Budget, pass: &mut Pass) -> Result<(), Error> {
@@ -168,6 +115,10 @@ impl Provider {
             if claimed.is_empty() {
                 return Ok(());
             }
+            // Of a block above the one that we know, somebody knows more than we: the node is asked at once.
+            let above = claimed.iter().any(|loaded| loaded.hint > Some(next_of(tip)));
+            let newer = if above { self.look_at_tip().await.ok() } else { None };
+            let tip = newer.as_ref().unwrap_or(tip);
             let (unproven, proven): (Vec<Loaded>, Vec<Loaded>) = claimed
                 .into_iter()
                 .partition(|loaded| loaded.state.is_none() && loaded.hinted_by.is_some());
@@ -206,100 +157,6 @@ impl Provider {
             tracing::warn!(subject = %claim.subject, error = %error, "a claim could not be given back; it lapses");
         }
         false
-    }
-
-    // ---------------------------------------------------------------------------------------------- hints and proofs
-
-    /// Separates hints of something that is on chain and matters from those of nothing, without letting a stream that
-    /// lies cost more reads than its budget. Few hints are looked at one by one; many are compared with three lists.
-    async fn prove(&self, unproven: Vec<Loaded>, tip: &Tip) -> Result<(Vec<Loaded>, u32), Error> {
-        let mut by_stream: BTreeMap<String, Vec<Loaded>> = BTreeMap::new();
-        for loaded in unproven {
-            by_stream.entry(loaded.hinted_by.clone().unwrap_or_default()).or_default().push(loaded);
-        }
-        let mut proven = Vec::new();
-        let mut forgotten = 0;
-        for (name, hints) in by_stream {
-            let limit =
-                self.settings().streams.get(&name).map_or(300, |stream| stream.reads_per_minute);
-            let now = self.clock.now();
-            let alone =
-                u32::try_from(hints.len()).unwrap_or(u32::MAX).saturating_mul(READS_PER_DEPLOYMENT);
-            // Half of the budget is kept for lists, which prove any number of hints: a true order among lies is found.
-            if hints.len() <= PROVE_ALONE
-                && self.store.spend(&name, alone, limit / 2, now).await?.granted
-            {
-                proven.extend(hints);
-            } else if self.store.spend(&name, READS_PER_PROOF, limit, now).await?.granted {
-                match self.list_what_matters(&hints, tip).await {
-                    Ok(listed) => {
-                        let (found, lies) = self.compare(hints, &listed).await?;
-                        proven.extend(found);
-                        forgotten += lies;
-                    }
-                    Err(error) => {
-                        tracing::warn!(stream = %name, error = %error, "hints are to be proven again");
-                        self.put_off(hints, Some(&error.to_string())).await?;
-                    }
-                }
-            } else {
-                self.put_off(hints, None).await?;
-            }
-        }
-        Ok((proven, forgotten))
-    }
-
-    /// Lets hints wait that cannot be proven now.
-    async fn put_off(&self, hints: Vec<Loaded>, error: Option<&str>) -> Result<(), Error> {
-        let retry_at = self.clock.now().saturating_add(OUT_OF_READS).unwrap_or(Timestamp::MAX);
-        for hint in hints {
-            self.store.give_back(&hint.claim, retry_at, error).await?;
-        }
-        Ok(())
-    }
-
-    async fn list_what_matters(&self, hints: &[Loaded], tip: &Tip) -> Result<Listed, ChainError> {
-        let at_least = hints
-            .iter()
-            .filter_map(|hint| hint.hint)
-            .filter(|hint| *hint <= next_of(tip))
-            .max()
-            .unwrap_or(tip.height);
-        let orders = self.chain.open_orders(at_least).await?;
-        let bids = self.chain.provider_bids(&self.address, BidState::Open, at_least).await?;
-        let leases = self.chain.provider_leases(&self.address, at_least).await?;
-        let mut matters: BTreeSet<DeploymentId> =
-            orders.value.iter().map(|order| order.id.deployment().clone()).collect();
-        matters.extend(bids.value.iter().map(|bid| bid.id.order.deployment().clone()));
-        matters.extend(leases.value.iter().map(|lease| lease.id.deployment().clone()));
-        Ok(Listed { matters, at: deployment::lowest([orders.at, bids.at, leases.at]) })
-    }
-
-    async fn compare(
-        &self,
-        hints: Vec<Loaded>,
-        listed: &Listed,
-    ) -> Result<(Vec<Loaded>, u32), Error> {
-        let mut found = Vec::new();
-        let mut early = Vec::new();
-        let mut lies = Vec::new();
-        for hint in hints {
-            let matters = match &hint.claim.subject {
-                Subject::Deployment(id) => listed.matters.contains(id),
-                _ => true,
-            };
-            if matters {
-                found.push(hint);
-            } else if hint.hint.is_some_and(|height| height > listed.at) {
-                // It claims a block that we have not seen: it waits for the tip.
-                early.push(hint);
-            } else {
-                lies.push(hint.claim);
-            }
-        }
-        self.put_off(early, None).await?;
-        let forgotten = self.store.forget(&lies).await?;
-        Ok((found, u32::try_from(forgotten).unwrap_or(u32::MAX)))
     }
 
     // --------------------------------------------------------------------------------------------------- deployments
@@ -346,12 +203,15 @@ impl Provider {
         let hint = loaded.hint.filter(|hint| *hint <= next_of(tip));
         let at_least =
             before.map_or(Height(0), |record| record.seen_at).max(hint.unwrap_or_default());
-        let (chain, registration, inventory) = tokio::join!(
+        let (chain, newest, registration, inventory) = tokio::join!(
             self.read_deployment(id, at_least),
-            self.registration(tip),
+            self.tip_within(TIP_OF_A_DECISION),
+            self.registration(),
             self.inventory()
         );
         let read = chain?;
+        // The time must not be younger than the state that is judged by it.
+        let tip = newest.ok().filter(|newest| newest.height <= read.at).unwrap_or(tip.clone());
         let decides = before.is_none_or(|record| record.may_decide(&read.orders));
         let registration = match registration {
             Ok(registration) => Some((*registration).clone()),
@@ -381,7 +241,7 @@ impl Provider {
             manifests: loaded.manifests.iter().map(|manifest| manifest.hash.clone()).collect(),
             effects: loaded.effects.clone(),
             now: self.clock.now(),
-            ahead: loaded.hint.is_some_and(|hint| hint > read.at && hint <= soon(tip)),
+            ahead: loaded.hint.is_some_and(|hint| hint > read.at && hint <= soon(&tip)),
         })
     }
 
@@ -421,14 +281,6 @@ impl Provider {
         ))
     }
 
-    /// Why bidding is paused, if it is.
-    async fn paused(&self) -> Result<Option<String>, Error> {
-        let found = self.store.observation("maintenance").await?;
-        Ok(found.and_then(|observation| {
-            observation.body.get("paused").and_then(serde_json::Value::as_str).map(str::to_owned)
-        }))
-    }
-
     async fn statuses(
         &self,
         record: &DeploymentRecord,
@@ -450,108 +302,6 @@ impl Provider {
             })
             .collect()
     }
-
-    // ------------------------------------------------------------------------------------------------- observations
-
-    /// What the chain holds of us, at most [`super::Settings::registration_max_age`] old.
-    pub async fn registration(&self, tip: &Tip) -> Result<Arc<Registration>, ChainError> {
-        let max_age = self.settings().registration_max_age;
-        let mut held = self.registration.lock().await;
-        let now = self.clock.now();
-        if let Some((taken_at, registration)) = held.as_ref()
-            && now.duration_since(*taken_at) < max_age
-        {
-            return Ok(registration.clone());
-        }
-        let at = Height(0);
-        let _ = tip;
-        let (provider, audited, balances, market, open, leases) = tokio::try_join!(
-            self.chain.provider(&self.address, at),
-            self.chain.audited_attributes(&self.address, at),
-            self.chain.balances(&self.address, at),
-            self.chain.market_params(at),
-            self.chain.provider_bids(&self.address, BidState::Open, at),
-            self.chain.provider_leases(&self.address, at),
-        )?;
-        let registration = Arc::new(Registration {
-            at: deployment::lowest([
-                provider.at,
-                audited.at,
-                balances.at,
-                market.at,
-                open.at,
-                leases.at,
-            ]),
-            provider: provider.value,
-            audited: audited.value,
-            balances: balances.value,
-            market: market.value,
-            open_bids: u32::try_from(open.value.len()).unwrap_or(u32::MAX),
-            leases: u32::try_from(leases.value.len()).unwrap_or(u32::MAX),
-        });
-        *held = Some((now, registration.clone()));
-        let observation = Observation {
-            key: "registration".to_owned(),
-            taken_at: now,
-            body: serde_json::to_value(registration.as_ref()).unwrap_or_default(),
-        };
-        if let Err(error) = self.store.observe(&observation).await {
-            tracing::warn!(error = %error, "the registration could not be kept");
-        }
-        Ok(registration)
-    }
-
-    /// Makes the next decision read the registration again: the chain said that it changed.
-    pub async fn forget_registration(&self) {
-        *self.registration.lock().await = None;
-    }
-
-    /// The cluster's inventory: the stored one while it is young, else asked for.
-    pub async fn inventory(&self) -> ObservedInventory {
-        let max_age = self.settings().inventory_max_age;
-        let _one_at_a_time = self.inventory_read.lock().await;
-        let now = self.clock.now();
-        let stored = self.store.observation("inventory").await.ok().flatten();
-        let stored = stored.and_then(|found| {
-            serde_json::from_value::<Inventory>(found.body)
-                .ok()
-                .map(|inventory| (found.taken_at, inventory))
-        });
-        if let Some((taken_at, inventory)) = &stored
-            && now.duration_since(*taken_at) < max_age
-        {
-            return ObservedInventory::Young { inventory: inventory.clone(), taken_at: *taken_at };
-        }
-        match self.cluster.inventory().await {
-            Ok(inventory) => {
-                let observation = Observation {
-                    key: "inventory".to_owned(),
-                    taken_at: now,
-                    body: serde_json::to_value(&inventory).unwrap_or_default(),
-                };
-                if let Err(error) = self.store.observe(&observation).await {
-                    tracing::warn!(error = %error, "the inventory could not be kept");
-                }
-                ObservedInventory::Young { inventory, taken_at: now }
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "the cluster gives no inventory");
-                match stored {
-                    Some((taken_at, _)) => ObservedInventory::TooOld {
-                        taken_at,
-                        max_age_s: u64::try_from(max_age.as_secs()).unwrap_or(0),
-                    },
-                    None => ObservedInventory::Missing,
-                }
-            }
-        }
-    }
-}
-
-/// Deployments with an open order, or with a bid or lease of ours, as of one height.
-struct Listed {
-    matters: BTreeSet<DeploymentId>,
-    at: Height,
 }
 
 /// A deployment's parts at one height.
@@ -561,17 +311,6 @@ struct DeploymentRead {
     orders: Vec<Order>,
     bids: Vec<Bid>,
     leases: Vec<Lease>,
-}
-
-/// The highest block that a read may ask for: the tip was read a moment ago. A claim about a higher one must not keep a
-/// step from what the node has.
-fn next_of(tip: &Tip) -> Height {
-    Height(tip.height.0.saturating_add(1))
-}
-
-/// The highest block that a claim is waited for: a node that is further behind is not one to wait for.
-fn soon(tip: &Tip) -> Height {
-    Height(tip.height.0.saturating_add(HINT_SLACK))
 }
 
 /// How long a subject waits after so many failures in a row: 100 ms, doubled up to a minute.

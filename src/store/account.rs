@@ -1,7 +1,11 @@
-//! The account that sends: its claim, its transactions, and the effects that they hold.
+//! The account that sends: its transactions, and the effects that they hold.
 //!
-//! A transaction's bytes are written once, with the claim's fence, before any node sees them; afterwards only its state
-//! and the count of hand-overs change. Settling it settles its effects in the same commit.
+//! A transaction's bytes are written once, before any node sees them; afterwards only its state and the count of
+//! hand-overs change. Settling it settles its effects in the same commit.
+//!
+//! The one surprising fact: nobody claims an account. That an effect is held by one transaction is the rows' own rule, so a
+//! second process that signs for the same effect has wasted a simulation and nothing else, and one that dies in between
+//! keeps nobody waiting.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,13 +21,13 @@ use super::{
     open::Sqlite,
     page::{Cursor, Limit},
     sql,
-    subjects::{claim_ready, next_fence, owned_wakes, wake_all},
+    subjects::wake_all,
 };
 use crate::{
     domain::Address,
     provider::port::{
-        AccountCommit, AccountWork, Claim, Effect, EffectReport, EffectState, Page, Subject,
-        Transaction, TransactionState,
+        AccountCommit, AccountWork, Effect, EffectReport, EffectState, Page, Subject, Transaction,
+        TransactionState,
     },
 };
 
@@ -213,30 +217,19 @@ async fn next_step(
 }
 
 impl Sqlite {
-    pub(super) async fn claim_sender(
+    pub(super) async fn read_account_work(
         &self,
         account: &Address,
-        worker: &str,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<Option<AccountWork>, Failure> {
         let subject = Subject::Account(account.clone());
-        let is_ready: bool = query_scalar(sql::IS_READY)
+        let mut tx = self.read().await?;
+        let wakes: Option<i64> = query_scalar(sql::READY_WAKES)
             .bind(Text(&subject))
             .bind(Micros(now))
-            .fetch_one(&self.readers)
+            .fetch_optional(&mut *tx)
             .await?;
-        if !is_ready {
-            return Ok(None);
-        }
-        let mut tx = self.write().await?;
-        let fence = next_fence(&mut tx).await?;
-        let name = [subject.to_string()];
-        let claimed = claim_ready(&mut tx, &name, worker, fence, now, until).await?.pop();
-        let Some(claimed) = claimed else { return Ok(None) };
-        tx.commit().await?;
-
-        let mut tx = self.read().await?;
+        let Some(wakes) = wakes else { return Ok(None) };
         let wanted: Vec<EffectRow> = query_as(sql::WANTED_EFFECTS)
             .bind(account.as_str())
             .bind(Micros(now))
@@ -248,8 +241,7 @@ impl Sqlite {
             .fetch_all(&mut *tx)
             .await?;
         Ok(Some(AccountWork {
-            claim: claimed.claim(fence, until),
-            state: claimed.state.map(|Json(state)| state),
+            wakes: unsigned(wakes),
             wanted: wanted.into_iter().map(Effect::from).collect(),
             unsettled: unsettled.into_iter().map(Transaction::from).collect(),
         }))
@@ -257,17 +249,12 @@ impl Sqlite {
 
     pub(super) async fn commit_sender(
         &self,
-        claim: &Claim,
+        account: &Address,
+        wakes: u64,
         now: Timestamp,
         commit: &AccountCommit,
-    ) -> Result<Option<Vec<Transaction>>, Failure> {
-        let Subject::Account(account) = &claim.subject else {
-            return Err(Failure::Request(format!("{} is not an account", claim.subject)));
-        };
+    ) -> Result<Vec<Transaction>, Failure> {
         let mut tx = self.write().await?;
-        if owned_wakes(&mut tx, claim).await?.is_none() {
-            return Ok(None);
-        }
         let mut settled = Vec::new();
         for (key, outcome) in &commit.reports {
             settled.extend(report(&mut tx, account, key, outcome).await?);
@@ -290,25 +277,15 @@ impl Sqlite {
             settled.extend(change(&mut tx, account, hash, state).await?);
         }
         wake_all(&mut tx, &settled, now).await?;
-        if let Some(state) = &commit.state {
-            query(sql::SET_STATE)
-                .bind(Text(&claim.subject))
-                .bind(Json(state))
-                .execute(&mut *tx)
-                .await?;
-        }
-        if commit.end {
-            let due = next_step(&mut tx, account, now, commit.wake_at).await?;
-            query(sql::FINISH_KEEPING_STATE)
-                .bind(Text(&claim.subject))
-                .bind(signed(claim.fence))
-                .bind(signed(claim.wakes))
-                .bind(due.map(Micros))
-                .execute(&mut *tx)
-                .await?;
-        }
+        let due = next_step(&mut tx, account, now, commit.wake_at).await?;
+        query(sql::FINISH_ACCOUNT)
+            .bind(Text(&Subject::Account(account.clone())))
+            .bind(signed(wakes))
+            .bind(due.map(Micros))
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(Some(kept))
+        Ok(kept)
     }
 
     pub(super) async fn read_transactions(

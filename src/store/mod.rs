@@ -190,25 +190,24 @@ impl Store for Sqlite {
             .map_err(|failure| failure.while_doing("report an effect"))
     }
 
-    async fn claim_account(
+    async fn account_work(
         &self,
         account: &Address,
-        worker: &str,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<Option<AccountWork>, StoreError> {
-        self.claim_sender(account, worker, now, until)
+        self.read_account_work(account, now)
             .await
-            .map_err(|failure| failure.while_doing("claim an account"))
+            .map_err(|failure| failure.while_doing("read an account's work"))
     }
 
     async fn commit_account(
         &self,
-        claim: &Claim,
+        account: &Address,
+        wakes: u64,
         now: Timestamp,
         commit: &AccountCommit,
-    ) -> Result<Option<Vec<Transaction>>, StoreError> {
-        self.commit_sender(claim, now, commit)
+    ) -> Result<Vec<Transaction>, StoreError> {
+        self.commit_sender(account, wakes, now, commit)
             .await
             .map_err(|failure| failure.while_doing("commit an account's step"))
     }

@@ -110,8 +110,8 @@ pub(super) const CLAIM: &str = "
     UPDATE subjects SET worker = $2, fence = $3, due_at = $4, free_at = $4
     WHERE subject IN (SELECT value FROM json_each($1)) AND ready_at <= $5
     RETURNING subject, wakes, state, hint, hinted_by, failures";
-pub(super) const IS_READY: &str =
-    "SELECT EXISTS (SELECT 1 FROM subjects WHERE subject = $1 AND ready_at <= $2)";
+pub(super) const READY_WAKES: &str =
+    "SELECT wakes FROM subjects WHERE subject = $1 AND ready_at <= $2";
 pub(super) const OWNED: &str =
     "SELECT wakes FROM subjects WHERE subject = $1 AND fence = $2 AND worker IS NOT NULL";
 /// `$3` is the new state, `$4` the wakes at the claim, `$5` when to wake by itself.
@@ -120,13 +120,11 @@ pub(super) const FINISH: &str = "
         state = $3, hinted_by = NULL, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
         due_at = CASE WHEN wakes = $4 THEN $5 WHEN $5 < due_at THEN $5 ELSE due_at END
     WHERE subject = $1 AND fence = $2";
-/// As [`FINISH`] for a state that was written before: `$3` are the wakes at the claim, `$4` when to wake by itself.
-pub(super) const FINISH_KEEPING_STATE: &str = "
+/// As [`FINISH`] for an account, which nobody claims: `$2` are the wakes that were seen, `$3` when to wake by itself.
+pub(super) const FINISH_ACCOUNT: &str = "
     UPDATE subjects SET
-        hinted_by = NULL, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
-        due_at = CASE WHEN wakes = $3 THEN $4 WHEN $4 < due_at THEN $4 ELSE due_at END
-    WHERE subject = $1 AND fence = $2";
-pub(super) const SET_STATE: &str = "UPDATE subjects SET state = $2 WHERE subject = $1";
+        due_at = CASE WHEN wakes = $2 THEN $3 WHEN $3 < due_at THEN $3 ELSE due_at END
+    WHERE subject = $1";
 /// Removes the subject unless it was woken since.
 pub(super) const DELETE_SUBJECT: &str =
     "DELETE FROM subjects WHERE subject = $1 AND fence = $2 AND wakes = $3";

@@ -69,7 +69,7 @@ on_sqlite! {
         an_expired_or_refused_transaction_fails_its_effects
         an_effect_can_fail_before_anything_is_signed
         an_account_is_due_again_when_its_work_says_so
-        a_fenced_account_writes_nothing
+        of_two_senders_the_first_holds_the_effect
         transactions_are_paged_newest_first
     }
     shared {

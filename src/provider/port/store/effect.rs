@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::subject::{Claim, Subject};
+use super::subject::Subject;
 use crate::{
     domain::{Address, Height},
     provider::port::chain::{Included, Refusal},
@@ -159,21 +159,17 @@ pub struct Transaction {
 /// What an account's step works on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountWork {
-    /// The claim on `account/<address>`.
-    pub claim: Claim,
-    /// What the last commit wrote.
-    pub state: Option<Value>,
+    /// How often the account was woken when this was read: whoever commits with it misses no later wake.
+    pub wakes: u64,
     /// Effects that no transaction holds, by priority, then age.
     pub wanted: Vec<Effect>,
     /// Transactions that are not settled, oldest first.
     pub unsettled: Vec<Transaction>,
 }
 
-/// What an account's step writes. The claim goes on unless `end` is set.
+/// What an account's step writes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccountCommit {
-    /// The account's new state.
-    pub state: Option<Value>,
     /// Newly signed transactions; their effects must still be [`EffectState::Wanted`], or the transaction is left out.
     pub signed: Vec<Transaction>,
     /// Changed states, by hash. Settling one settles its effects with the same outcome and wakes their subjects.
@@ -182,8 +178,7 @@ pub struct AccountCommit {
     pub handed: Vec<(String, Timestamp)>,
     /// Effects that failed before anything was signed (their simulation was refused), and those to try later.
     pub reports: Vec<(String, EffectReport)>,
-    /// Wakes the account at this time of the host.
+    /// When the account is due again unless it is woken before, by the host's clock. Without it, work that is left makes the
+    /// account due by its own time.
     pub wake_at: Option<Timestamp>,
-    /// Whether the claim ends.
-    pub end: bool,
 }

@@ -178,21 +178,21 @@ pub trait Store: Send + Sync {
         report: &EffectReport,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Claims the account if it is due (woken, `wake_at` passed, effects wanted or transactions unsettled and their time come).
-    async fn claim_account(
+    /// What the account has to do if it is due (woken, `wake_at` passed, effects wanted or transactions unsettled and their time
+    /// come). Nobody owns it: two processes may work on the same effect, and the first that commits a transaction holds it.
+    async fn account_work(
         &self,
         account: &Address,
-        worker: &str,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<Option<AccountWork>, StoreError>;
-    /// Writes an account's step; `None` when fenced. Returns the signed transactions that were kept.
+    /// Writes an account's step that saw so many `wakes`. Returns the signed transactions that were kept.
     async fn commit_account(
         &self,
-        claim: &Claim,
+        account: &Address,
+        wakes: u64,
         now: Timestamp,
         commit: &AccountCommit,
-    ) -> Result<Option<Vec<Transaction>>, StoreError>;
+    ) -> Result<Vec<Transaction>, StoreError>;
     /// Transactions, newest first.
     async fn transactions(
         &self,

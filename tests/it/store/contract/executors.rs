@@ -1,5 +1,7 @@
 //! Effects, their executors, and the account that sends.
 
+use std::slice;
+
 use lessor::{
     domain::Height,
     provider::port::{
@@ -10,8 +12,7 @@ use lessor::{
 use serde_json::json;
 
 use crate::store::fixtures::{
-    account, at, chain_effect, claim_all, claim_one, claimed, cluster_effect, keep, step, subject,
-    wanting,
+    account, at, chain_effect, claim_all, claim_one, cluster_effect, keep, step, subject, wanting,
 };
 
 async fn claim_effects(store: &dyn Store, now: i64) -> Vec<EffectClaim> {
@@ -97,7 +98,7 @@ pub(crate) async fn an_effect_is_withdrawn_only_before_anyone_began_it(store: &d
         [("begun", &EffectState::Begun), ("wanted", &EffectState::Withdrawn)],
         "the subject is woken to see what became of it, and only settled effects are absorbed"
     );
-    let work = store.claim_account(&account(200), "worker", at(0), at(30)).await.unwrap().unwrap();
+    let work = store.account_work(&account(200), at(0)).await.unwrap().unwrap();
     assert!(work.wanted.is_empty());
     // Another subject's effects are not its to withdraw.
     store.commit(&loaded.claim, at(0), &wanting(vec![chain_effect("mine")])).await.unwrap();
@@ -149,7 +150,16 @@ pub(crate) async fn cluster_effects_of_a_subject_are_carried_out_one_at_a_time(s
 // ----------------------------------------------------------------------------------------------------- the account
 
 async fn account_work(store: &dyn Store, now: i64) -> Option<AccountWork> {
-    store.claim_account(&account(200), "worker", at(now), at(now + 30)).await.unwrap()
+    store.account_work(&account(200), at(now)).await.unwrap()
+}
+
+async fn commit(
+    store: &dyn Store,
+    work: &AccountWork,
+    now: i64,
+    commit: &AccountCommit,
+) -> Vec<Transaction> {
+    store.commit_account(&account(200), work.wakes, at(now), commit).await.unwrap()
 }
 
 fn transaction(hash: &str, effects: &[&str], timeout_ns: i64) -> Transaction {
@@ -177,21 +187,17 @@ fn signing(transactions: Vec<Transaction>) -> AccountCommit {
     AccountCommit { signed: transactions, ..AccountCommit::default() }
 }
 
-/// Claims the account, signs a transaction over each effect, and ends the claim.
+/// Signs a transaction over each effect.
 async fn sign(store: &dyn Store, transactions: Vec<Transaction>) -> Vec<Transaction> {
     let work = account_work(store, 0).await.unwrap();
-    let commit = AccountCommit { end: true, ..signing(transactions) };
-    store.commit_account(&work.claim, at(0), &commit).await.unwrap().unwrap()
+    commit(store, &work, 0, &signing(transactions)).await
 }
 
 async fn change(store: &dyn Store, now: i64, hash: &str, state: TransactionState) {
     let work = account_work(store, now).await.unwrap();
-    let commit = AccountCommit {
-        changed: vec![(hash.to_owned(), state)],
-        end: true,
-        ..AccountCommit::default()
-    };
-    store.commit_account(&work.claim, at(now), &commit).await.unwrap().unwrap();
+    let step =
+        AccountCommit { changed: vec![(hash.to_owned(), state)], ..AccountCommit::default() };
+    commit(store, &work, now, &step).await;
 }
 
 fn included() -> TransactionState {
@@ -205,23 +211,16 @@ pub(crate) async fn a_chain_effect_wakes_the_account_that_sends_it(store: &dyn S
     step(store, 1, &wanting(vec![chain_effect("create-bid"), urgent])).await;
     assert!(claim_all(store, at(9)).await.is_empty(), "accounts are claimed by their own method");
     let work = account_work(store, 0).await.unwrap();
-    assert_eq!(work.claim.subject, Subject::Account(account(200)));
     let keys: Vec<&str> = work.wanted.iter().map(|effect| effect.key.as_str()).collect();
     assert_eq!(keys, ["close-bid", "create-bid"]);
-    assert_eq!(account_work(store, 1).await, None, "it is owned");
-    let state = json!({ "number": 7 });
-    let commit = AccountCommit {
-        state: Some(state.clone()),
-        wake_at: Some(at(9)),
-        ..AccountCommit::default()
-    };
-    store.commit_account(&work.claim, at(1), &commit).await.unwrap().unwrap();
-    assert_eq!(account_work(store, 9).await, None, "the claim goes on until its end is said");
-    let end = AccountCommit { end: true, wake_at: Some(at(12)), ..AccountCommit::default() };
-    store.commit_account(&work.claim, at(9), &end).await.unwrap().unwrap();
-    assert_eq!(account_work(store, 11).await, None);
-    let again = account_work(store, 12).await.unwrap();
-    assert_eq!(again.state, Some(state), "a commit without a state keeps it");
+    let done = AccountCommit { wake_at: Some(at(12)), ..AccountCommit::default() };
+    commit(store, &work, 9, &done).await;
+    assert_eq!(account_work(store, 11).await, None, "it waits for the time that its step named");
+    let work = account_work(store, 12).await.unwrap();
+    store.wake(&[Subject::Account(account(200))], None, at(12)).await.unwrap();
+    let done = AccountCommit { wake_at: Some(at(50)), ..AccountCommit::default() };
+    commit(store, &work, 12, &done).await;
+    assert!(account_work(store, 12).await.is_some(), "what came while it worked is not missed");
     assert!(claim_effects(store, 99).await.is_empty(), "executors of the cluster see none of it");
 }
 
@@ -229,18 +228,17 @@ pub(crate) async fn a_signed_transaction_holds_its_effects_until_it_settles(stor
     step(store, 1, &wanting(vec![chain_effect("create-bid"), chain_effect("other")])).await;
     let work = account_work(store, 0).await.unwrap();
     let signed = transaction("AA", &["create-bid", "other"], far());
-    let kept = store.commit_account(&work.claim, at(0), &signing(vec![signed.clone()])).await;
-    assert_eq!(kept.unwrap(), Some(vec![signed.clone()]));
+    let kept = commit(store, &work, 0, &signing(vec![signed.clone()])).await;
+    assert_eq!(kept, slice::from_ref(&signed));
     assert!(effects_of(store, 1).await.iter().all(|effect| effect.state == EffectState::Begun));
 
     let handed = AccountCommit {
         changed: vec![("AA".to_owned(), TransactionState::Broadcast)],
         handed: vec![("AA".to_owned(), at(2))],
-        end: true,
         wake_at: Some(at(3)),
         ..AccountCommit::default()
     };
-    store.commit_account(&work.claim, at(2), &handed).await.unwrap().unwrap();
+    commit(store, &work, 2, &handed).await;
     let work = account_work(store, 3).await.unwrap();
     assert!(work.wanted.is_empty());
     let waiting = Transaction {
@@ -251,12 +249,9 @@ pub(crate) async fn a_signed_transaction_holds_its_effects_until_it_settles(stor
     };
     assert_eq!(work.unsettled, [waiting], "bytes and all");
 
-    let settle = AccountCommit {
-        changed: vec![("AA".to_owned(), included())],
-        end: true,
-        ..AccountCommit::default()
-    };
-    store.commit_account(&work.claim, at(4), &settle).await.unwrap().unwrap();
+    let settle =
+        AccountCommit { changed: vec![("AA".to_owned(), included())], ..AccountCommit::default() };
+    commit(store, &work, 4, &settle).await;
     store.wake(&[subject(2)], None, at(2_000)).await.unwrap();
     let loaded = claim_one(store, at(1_000)).await;
     assert_eq!(loaded.claim.subject, subject(1), "its outcome is an input");
@@ -276,10 +271,10 @@ pub(crate) async fn a_transaction_over_withdrawn_effects_is_left_out(store: &dyn
     let withdraw = Commit { withdraw_effects: vec!["a".to_owned()], ..keep() };
     step(store, 1, &withdraw).await;
     let both = vec![transaction("AA", &["a"], far()), transaction("BB", &["b"], far() + 1)];
-    let kept = store.commit_account(&work.claim, at(0), &signing(both)).await.unwrap().unwrap();
+    let kept = commit(store, &work, 0, &signing(both)).await;
     assert_eq!(kept, [transaction("BB", &["b"], far() + 1)]);
     let again = vec![transaction("CC", &["b"], far() + 2), transaction("DD", &["none"], far() + 3)];
-    let kept = store.commit_account(&work.claim, at(0), &signing(again)).await.unwrap().unwrap();
+    let kept = commit(store, &work, 0, &signing(again)).await;
     assert_eq!(kept, [], "an effect is held by one transaction");
 }
 
@@ -336,15 +331,14 @@ pub(crate) async fn an_effect_can_fail_before_anything_is_signed(store: &dyn Sto
     step(store, 1, &wanting(vec![chain_effect("a"), chain_effect("b")])).await;
     let work = account_work(store, 0).await.unwrap();
     let failed = EffectState::Failed { outcome: json!({ "reason": "order is closed" }) };
-    let commit = AccountCommit {
+    let step = AccountCommit {
         reports: vec![
             ("a".to_owned(), EffectReport::Settled(failed.clone())),
             ("b".to_owned(), later(20)),
         ],
-        end: true,
         ..AccountCommit::default()
     };
-    store.commit_account(&work.claim, at(0), &commit).await.unwrap().unwrap();
+    commit(store, &work, 0, &step).await;
     let effects = claim_one(store, at(0)).await.effects;
     assert_eq!(states(&effects), [("a", &failed), ("b", &EffectState::Wanted)]);
     assert_eq!(effects[1].last_error.as_deref(), Some("the cluster is away"));
@@ -356,47 +350,47 @@ pub(crate) async fn an_effect_can_fail_before_anything_is_signed(store: &dyn Sto
 pub(crate) async fn an_account_is_due_again_when_its_work_says_so(store: &dyn Store) {
     step(store, 1, &wanting(vec![chain_effect("a"), chain_effect("b")])).await;
     let timeout = i64::try_from(at(60).as_nanosecond()).unwrap();
-    let end = AccountCommit { end: true, ..AccountCommit::default() };
+    let nothing = AccountCommit::default();
     // Left without a word: due at once.
     let work = account_work(store, 0).await.unwrap();
-    store.commit_account(&work.claim, at(0), &end).await.unwrap().unwrap();
+    commit(store, &work, 0, &nothing).await;
     // Signed and never handed to a node: due at once.
     let work = account_work(store, 0).await.unwrap();
     let reports = vec![("b".to_owned(), later(50))];
     let signed = vec![transaction("AA", &["a"], timeout)];
-    let commit = AccountCommit { signed, reports, end: true, ..AccountCommit::default() };
-    store.commit_account(&work.claim, at(0), &commit).await.unwrap().unwrap();
+    let step = AccountCommit { signed, reports, ..AccountCommit::default() };
+    commit(store, &work, 0, &step).await;
     // Handed over: due at the first retry, or the time-out.
     let work = account_work(store, 0).await.unwrap();
     let handed = vec![("AA".to_owned(), at(1))];
-    let commit = AccountCommit { handed: handed.clone(), end: true, ..AccountCommit::default() };
-    store.commit_account(&work.claim, at(1), &commit).await.unwrap().unwrap();
+    let step = AccountCommit { handed: handed.clone(), ..AccountCommit::default() };
+    commit(store, &work, 1, &step).await;
     assert_eq!(store.next_due().await.unwrap(), Some(at(50)));
     let work = account_work(store, 50).await.unwrap();
-    let commit = AccountCommit { reports: vec![("b".to_owned(), later(90))], ..end.clone() };
-    store.commit_account(&work.claim, at(50), &commit).await.unwrap().unwrap();
+    let step = AccountCommit { reports: vec![("b".to_owned(), later(90))], ..nothing.clone() };
+    commit(store, &work, 50, &step).await;
     assert_eq!(store.next_due().await.unwrap(), Some(at(60)));
     // A time that the step names comes before these.
     let work = account_work(store, 60).await.unwrap();
-    let commit = AccountCommit { wake_at: Some(at(70)), ..end };
-    store.commit_account(&work.claim, at(60), &commit).await.unwrap().unwrap();
+    let step = AccountCommit { wake_at: Some(at(70)), ..nothing };
+    commit(store, &work, 60, &step).await;
     assert_eq!(store.next_due().await.unwrap(), Some(at(70)));
 }
 
-pub(crate) async fn a_fenced_account_writes_nothing(store: &dyn Store) {
-    step(store, 1, &wanting(vec![chain_effect("a")])).await;
+pub(crate) async fn of_two_senders_the_first_holds_the_effect(store: &dyn Store) {
+    step(store, 1, &wanting(vec![chain_effect("a"), chain_effect("b")])).await;
     let first = account_work(store, 0).await.unwrap();
-    let second = account_work(store, 30).await.unwrap();
-    let commit = signing(vec![transaction("AA", &["a"], far())]);
-    assert_eq!(store.commit_account(&first.claim, at(30), &commit).await.unwrap(), None);
-    assert!(store.transactions(false, None, 10).await.unwrap().rows.is_empty());
-    let kept = store.commit_account(&second.claim, at(30), &commit).await.unwrap();
-    assert_eq!(kept.map(|kept| kept.len()), Some(1));
-    let claim = claimed(store, 2).await;
-    assert!(store.commit_account(&claim, at(0), &commit).await.is_err(), "not an account");
-    let foreign = Transaction { account: account(1), ..transaction("BB", &[], far() + 1) };
+    let second = account_work(store, 0).await.unwrap();
+    assert_eq!(first, second, "nobody owns an account");
+    let signed = signing(vec![transaction("AA", &["a"], far())]);
+    assert_eq!(commit(store, &first, 0, &signed).await.len(), 1);
+    let both = vec![transaction("BB", &["a"], far() + 1), transaction("CC", &["b"], far() + 2)];
+    let kept = commit(store, &second, 0, &signing(both)).await;
+    assert_eq!(kept, [transaction("CC", &["b"], far() + 2)]);
+    assert_eq!(store.transactions(true, None, 10).await.unwrap().rows.len(), 2);
+    let foreign = Transaction { account: account(1), ..transaction("DD", &[], far() + 3) };
     let foreign = signing(vec![foreign]);
-    assert!(store.commit_account(&second.claim, at(30), &foreign).await.is_err());
+    assert!(store.commit_account(&account(200), 0, at(0), &foreign).await.is_err());
 }
 
 pub(crate) async fn transactions_are_paged_newest_first(store: &dyn Store) {

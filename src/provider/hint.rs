@@ -1,0 +1,179 @@
+//! What nothing but a stream's word stands behind: proven by reads of the chain that are counted, or forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Error, Provider, deployment,
+    port::{ChainError, Loaded, Subject, Tip},
+};
+use crate::domain::{BidState, DeploymentId, Height};
+
+/// Reads of the chain that looking at one deployment costs.
+const READS_PER_DEPLOYMENT: u32 = 4;
+/// Reads that proving any number of hints by lists costs, while each list is one page.
+const READS_PER_PROOF: u32 = 3;
+/// So few unproven hints are looked at one by one, which is quicker than reading lists.
+const PROVE_ALONE: usize = 8;
+/// How long a hint waits when its stream has used up its reads.
+const OUT_OF_READS: SignedDuration = SignedDuration::from_secs(5);
+/// A claim on a block that is further than this above the tip is not waited for.
+const HINT_SLACK: u64 = 20;
+/// Reads that are taken from a stream's budget at once.
+const PREPAID: u32 = 24;
+/// How long reads that were taken may be used.
+const PREPAID_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// Reads that were taken from a stream's budget.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prepaid {
+    reads: u32,
+    until: Timestamp,
+}
+
+impl Provider {
+    /// Separates hints of something that is on chain and matters from those of nothing, without letting a stream that
+    /// lies cost more reads than its budget. Few hints are looked at one by one; many are compared with three lists.
+    pub(super) async fn prove(
+        &self,
+        unproven: Vec<Loaded>,
+        tip: &Tip,
+    ) -> Result<(Vec<Loaded>, u32), Error> {
+        let mut by_stream: BTreeMap<String, Vec<Loaded>> = BTreeMap::new();
+        for loaded in unproven {
+            by_stream.entry(loaded.hinted_by.clone().unwrap_or_default()).or_default().push(loaded);
+        }
+        let mut proven = Vec::new();
+        let mut forgotten = 0;
+        for (name, hints) in by_stream {
+            let limit =
+                self.settings().streams.get(&name).map_or(300, |stream| stream.reads_per_minute);
+            let now = self.clock.now();
+            let alone =
+                u32::try_from(hints.len()).unwrap_or(u32::MAX).saturating_mul(READS_PER_DEPLOYMENT);
+            // Half of the budget is kept for lists, which prove any number of hints: a true order among lies is found.
+            if hints.len() <= PROVE_ALONE && self.may_read(&name, alone, limit / 2, now).await? {
+                proven.extend(hints);
+            } else if self.store.spend(&name, READS_PER_PROOF, limit, now).await?.granted {
+                match self.list_what_matters(&hints, tip).await {
+                    Ok(listed) => {
+                        let (found, lies) = self.compare(hints, &listed).await?;
+                        proven.extend(found);
+                        forgotten += lies;
+                    }
+                    Err(error) => {
+                        tracing::warn!(stream = %name, error = %error, "hints are to be proven again");
+                        self.put_off(hints, Some(&error.to_string())).await?;
+                    }
+                }
+            } else {
+                self.put_off(hints, None).await?;
+            }
+        }
+        Ok((proven, forgotten))
+    }
+
+    /// Whether a stream may cost so many reads, out of those that were taken from its budget before where there are some.
+    /// Taking many at once keeps a commit from standing before every order.
+    async fn may_read(
+        &self,
+        stream: &str,
+        reads: u32,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mut prepaid = self.prepaid.lock().await;
+        if let Some(held) = prepaid.get_mut(stream)
+            && now < held.until
+            && held.reads >= reads
+        {
+            held.reads -= reads;
+            return Ok(true);
+        }
+        // What is left at the end of a minute could be used in the next, so it counts against every minute.
+        let limit = limit.saturating_sub(PREPAID);
+        let many = reads.max(PREPAID);
+        if self.store.spend(stream, many, limit, now).await?.granted {
+            let until = now.saturating_add(PREPAID_FOR).unwrap_or(Timestamp::MAX);
+            prepaid.insert(stream.to_owned(), Prepaid { reads: many - reads, until });
+            return Ok(true);
+        }
+        prepaid.remove(stream);
+        Ok(self.store.spend(stream, reads, limit, now).await?.granted)
+    }
+
+    /// Lets hints wait that cannot be proven now.
+    pub(super) async fn put_off(
+        &self,
+        hints: Vec<Loaded>,
+        error: Option<&str>,
+    ) -> Result<(), Error> {
+        let retry_at = self.clock.now().saturating_add(OUT_OF_READS).unwrap_or(Timestamp::MAX);
+        for hint in hints {
+            self.store.give_back(&hint.claim, retry_at, error).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_what_matters(&self, hints: &[Loaded], tip: &Tip) -> Result<Listed, ChainError> {
+        let at_least = hints
+            .iter()
+            .filter_map(|hint| hint.hint)
+            .filter(|hint| *hint <= next_of(tip))
+            .max()
+            .unwrap_or(tip.height);
+        let orders = self.chain.open_orders(at_least).await?;
+        let bids = self.chain.provider_bids(&self.address, BidState::Open, at_least).await?;
+        let leases = self.chain.provider_leases(&self.address, at_least).await?;
+        let mut matters: BTreeSet<DeploymentId> =
+            orders.value.iter().map(|order| order.id.deployment().clone()).collect();
+        matters.extend(bids.value.iter().map(|bid| bid.id.order.deployment().clone()));
+        matters.extend(leases.value.iter().map(|lease| lease.id.deployment().clone()));
+        Ok(Listed { matters, at: deployment::lowest([orders.at, bids.at, leases.at]) })
+    }
+
+    async fn compare(
+        &self,
+        hints: Vec<Loaded>,
+        listed: &Listed,
+    ) -> Result<(Vec<Loaded>, u32), Error> {
+        let mut found = Vec::new();
+        let mut early = Vec::new();
+        let mut lies = Vec::new();
+        for hint in hints {
+            let matters = match &hint.claim.subject {
+                Subject::Deployment(id) => listed.matters.contains(id),
+                _ => true,
+            };
+            if matters {
+                found.push(hint);
+            } else if hint.hint.is_some_and(|height| height > listed.at) {
+                // It claims a block that we have not seen: it waits for the tip.
+                early.push(hint);
+            } else {
+                lies.push(hint.claim);
+            }
+        }
+        self.put_off(early, None).await?;
+        let forgotten = self.store.forget(&lies).await?;
+        Ok((found, u32::try_from(forgotten).unwrap_or(u32::MAX)))
+    }
+}
+
+/// Deployments with an open order, or with a bid or lease of ours, as of one height.
+struct Listed {
+    matters: BTreeSet<DeploymentId>,
+    at: Height,
+}
+
+/// The highest block that a read may ask for: the tip was read a moment ago. A claim about a higher one must not keep a
+/// step from what the node has.
+pub(super) fn next_of(tip: &Tip) -> Height {
+    Height(tip.height.0.saturating_add(1))
+}
+
+/// The highest block that a claim is waited for: a node that is further behind is not one to wait for.
+pub(super) fn soon(tip: &Tip) -> Height {
+    Height(tip.height.0.saturating_add(HINT_SLACK))
+}

@@ -1,0 +1,212 @@
+//! What was seen of chain and cluster, and when: the newest block, the provider's own registration, the inventory.
+//!
+//! Each is kept as an observation, for pages and for other processes. The one surprising fact: nothing here is asked for
+//! twice at the same time; who comes second takes the first one's answer.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::{
+    Error, Provider,
+    deployment::{self, Registration},
+    port::{ChainError, ChainErrorKind, Observation, Tip},
+};
+use crate::{
+    bidengine::ObservedInventory,
+    domain::{BidState, Height, inventory::Inventory},
+};
+
+/// An unchanged tip is written down again after so long, so that a standing chain and a silent node look different.
+const TIP_KEPT: SignedDuration = SignedDuration::from_secs(10);
+
+impl Provider {
+    /// Reads the node's newest block, checks that it is the chain of this store, and keeps it as an observation.
+    pub async fn look_at_tip(&self) -> Result<Tip, ChainError> {
+        self.tip_within(SignedDuration::ZERO).await
+    }
+
+    /// The newest block, as it was at most `max_age` ago.
+    pub(super) async fn tip_within(&self, max_age: SignedDuration) -> Result<Tip, ChainError> {
+        let mut held = self.tip.lock().await;
+        let now = self.clock.now();
+        let before = held.take();
+        if let Some((taken_at, tip)) = &before
+            && now.duration_since(*taken_at).abs() < max_age
+        {
+            let tip = tip.clone();
+            *held = before;
+            return Ok(tip);
+        }
+        let tip = self.chain.tip().await?;
+        if tip.catching_up {
+            return Err(ChainError {
+                doing: "read the node's newest block",
+                detail: format!("the node is catching up at height {}", tip.height),
+                kind: ChainErrorKind::Behind,
+            });
+        }
+        self.check_identity().await?;
+        *held = Some((now, tip.clone()));
+        Ok(tip)
+    }
+
+    /// Keeps the newest block as an observation, if it is another than the one that was kept, or that was long ago.
+    pub(super) async fn keep_tip(&self, tip: &Tip) {
+        let observation = Observation {
+            key: "tip".to_owned(),
+            taken_at: self.clock.now(),
+            body: serde_json::to_value(tip).unwrap_or_default(),
+        };
+        let kept = self.store.observation(&observation.key).await.ok().flatten();
+        let is_known = kept.is_some_and(|kept| {
+            let age = observation.taken_at.duration_since(kept.taken_at);
+            kept.body == observation.body && age.abs() < TIP_KEPT
+        });
+        if !is_known && let Err(error) = self.store.observe(&observation).await {
+            tracing::warn!(error = %error, "the tip could not be kept");
+        }
+    }
+
+    async fn check_identity(&self) -> Result<(), ChainError> {
+        self.identity
+            .get_or_try_init(|| async {
+                let refused = |detail: String| ChainError { doing: "compare the chain", detail, kind: ChainErrorKind::OtherChain };
+                let found = self.chain.identity().await?;
+                let recorded = self
+                    .store
+                    .record_chain_identity(&found)
+                    .await
+                    .map_err(|error| ChainError { doing: "compare the chain", detail: error.to_string(), kind: ChainErrorKind::Unavailable })?;
+                if recorded == found {
+                    Ok(())
+                } else {
+                    Err(refused(format!(
+                        "the store belongs to {} with first block {}, the node answers for {} with {}; use the node of that chain, or another store",
+                        recorded.chain_id, recorded.first_block_hash, found.chain_id, found.first_block_hash
+                    )))
+                }
+            })
+            .await
+            .copied()
+    }
+
+    /// Why bidding is paused, if it is.
+    pub(super) async fn paused(&self) -> Result<Option<String>, Error> {
+        let found = self.store.observation("maintenance").await?;
+        Ok(found.and_then(|observation| {
+            observation.body.get("paused").and_then(serde_json::Value::as_str).map(str::to_owned)
+        }))
+    }
+
+    /// Asks ahead of time for what an order would have to wait for. Of use to a process that stays.
+    pub async fn keep_warm(&self) {
+        let settings = self.settings();
+        if let Err(error) = self.registration_within(settings.registration_max_age / 2).await {
+            tracing::debug!(error = %error, "the registration could not be read ahead of time");
+        }
+        self.inventory_within(settings.inventory_max_age / 2).await;
+    }
+
+    /// What the chain holds of us, at most [`super::Settings::registration_max_age`] old.
+    pub async fn registration(&self) -> Result<Arc<Registration>, ChainError> {
+        self.registration_within(self.settings().registration_max_age).await
+    }
+
+    async fn registration_within(
+        &self,
+        max_age: SignedDuration,
+    ) -> Result<Arc<Registration>, ChainError> {
+        let mut held = self.registration.lock().await;
+        let now = self.clock.now();
+        if let Some((taken_at, registration)) = held.as_ref()
+            && now.duration_since(*taken_at) < max_age
+        {
+            return Ok(registration.clone());
+        }
+        let at = Height(0);
+        let (provider, audited, balances, market, open, leases) = tokio::try_join!(
+            self.chain.provider(&self.address, at),
+            self.chain.audited_attributes(&self.address, at),
+            self.chain.balances(&self.address, at),
+            self.chain.market_params(at),
+            self.chain.provider_bids(&self.address, BidState::Open, at),
+            self.chain.provider_leases(&self.address, at),
+        )?;
+        let registration = Arc::new(Registration {
+            at: deployment::lowest([
+                provider.at,
+                audited.at,
+                balances.at,
+                market.at,
+                open.at,
+                leases.at,
+            ]),
+            provider: provider.value,
+            audited: audited.value,
+            balances: balances.value,
+            market: market.value,
+            open_bids: u32::try_from(open.value.len()).unwrap_or(u32::MAX),
+            leases: u32::try_from(leases.value.len()).unwrap_or(u32::MAX),
+        });
+        *held = Some((now, registration.clone()));
+        let observation = Observation {
+            key: "registration".to_owned(),
+            taken_at: now,
+            body: serde_json::to_value(registration.as_ref()).unwrap_or_default(),
+        };
+        if let Err(error) = self.store.observe(&observation).await {
+            tracing::warn!(error = %error, "the registration could not be kept");
+        }
+        Ok(registration)
+    }
+
+    /// Makes the next decision read the registration again: the chain said that it changed.
+    pub async fn forget_registration(&self) {
+        *self.registration.lock().await = None;
+    }
+
+    /// The cluster's inventory: the stored one while it is young, else asked for.
+    pub async fn inventory(&self) -> ObservedInventory {
+        self.inventory_within(self.settings().inventory_max_age).await
+    }
+
+    async fn inventory_within(&self, max_age: SignedDuration) -> ObservedInventory {
+        let _one_at_a_time = self.inventory_read.lock().await;
+        let now = self.clock.now();
+        let stored = self.store.observation("inventory").await.ok().flatten();
+        let stored = stored.and_then(|found| {
+            serde_json::from_value::<Inventory>(found.body)
+                .ok()
+                .map(|inventory| (found.taken_at, inventory))
+        });
+        if let Some((taken_at, inventory)) = &stored
+            && now.duration_since(*taken_at) < max_age
+        {
+            return ObservedInventory::Young { inventory: inventory.clone(), taken_at: *taken_at };
+        }
+        match self.cluster.inventory().await {
+            Ok(inventory) => {
+                let observation = Observation {
+                    key: "inventory".to_owned(),
+                    taken_at: now,
+                    body: serde_json::to_value(&inventory).unwrap_or_default(),
+                };
+                if let Err(error) = self.store.observe(&observation).await {
+                    tracing::warn!(error = %error, "the inventory could not be kept");
+                }
+                ObservedInventory::Young { inventory, taken_at: now }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the cluster gives no inventory");
+                match stored {
+                    Some((taken_at, _)) => ObservedInventory::TooOld {
+                        taken_at,
+                        max_age_s: u64::try_from(max_age.as_secs()).unwrap_or(0),
+                    },
+                    None => ObservedInventory::Missing,
+                }
+            }
+        }
+    }
+}
