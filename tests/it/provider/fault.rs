@@ -105,6 +105,11 @@ impl Gate {
         self.dies_at.store(self.calls.load(Ordering::SeqCst) + calls, Ordering::SeqCst);
     }
 
+    /// How many calls were made.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     /// Returns while the process lives.
     pub(super) async fn pass(&self) {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);

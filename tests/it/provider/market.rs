@@ -76,6 +76,8 @@ pub(super) struct Market {
     pub(super) faults: Faults,
     /// What must never happen and did.
     pub(super) violations: Vec<String>,
+    /// Told of each broadcast with the number of calls that its process has made.
+    pub(super) on_broadcast: Option<Box<dyn FnMut(u64) + Send>>,
     provider: Address,
 }
 
@@ -94,6 +96,7 @@ impl Market {
             reads: 0,
             faults: Faults::new(seed),
             violations: Vec::new(),
+            on_broadcast: None,
             provider: address("provider"),
         };
         market.block(SignedDuration::from_secs(6));

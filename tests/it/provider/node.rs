@@ -280,7 +280,14 @@ impl Chain for Node {
     async fn broadcast(&self, transaction: &[u8]) -> Result<Broadcast, ChainError> {
         self.gate.pass().await;
         let newest = Height(self.newest.load(Ordering::SeqCst));
-        let answer = self.market().take(transaction, newest);
+        let calls = self.gate.calls();
+        let answer = {
+            let mut market = self.market();
+            if let Some(told) = &mut market.on_broadcast {
+                told(calls);
+            }
+            market.take(transaction, newest)
+        };
         self.gate.pass().await;
         answer.ok_or_else(|| failed("broadcast", ChainErrorKind::Unavailable))
     }

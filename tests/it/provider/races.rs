@@ -1,5 +1,7 @@
 //! What happens at once, or in the wrong order: each test is one such case.
 
+use std::sync::{Arc, Mutex};
+
 use jiff::SignedDuration;
 use lessor::{
     domain::{BidState, CloseReason, Height, LeaseState, OrderId},
@@ -46,6 +48,32 @@ async fn a_deployment_is_bid_on_leased_run_and_released() {
     assert!(world.ground().running.is_empty());
     assert!(world.reserved().await.is_empty());
     assert_eq!(world.market().bid(&lease.order).unwrap().state, BidState::Closed);
+    no_violations(&world);
+}
+
+#[tokio::test]
+async fn an_order_costs_three_commits_and_at_most_eight_calls_before_its_bid_is_handed_over() {
+    let (mut world, worker) = small().await;
+    // A process that stays has asked ahead of time, and its stream has reads to spend.
+    world.order_with_bid(&worker, 100).await;
+    world.go_on(&worker, 2).await;
+    world.ask("tenant", 100, 1);
+    world.block();
+    worker.provider.keep_warm().await;
+    let calls_before = worker.gate.calls();
+    let commits = world.commits();
+    let handed = Arc::new(Mutex::new(None));
+    let (told, count) = (handed.clone(), world.commits());
+    world.market().on_broadcast = Some(Box::new(move |calls| {
+        told.lock().unwrap().get_or_insert((calls, count()));
+    }));
+    world.deliver_newest(&worker).await;
+    let after_the_delivery = commits();
+    worker.step().await;
+    let (calls, commits) = handed.lock().unwrap().unwrap();
+    assert!(commits - after_the_delivery <= 3, "{} commits", commits - after_the_delivery);
+    let calls = calls - calls_before;
+    assert!(calls <= 8, "{calls} calls");
     no_violations(&world);
 }
 

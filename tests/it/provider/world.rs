@@ -124,6 +124,19 @@ fn settings() -> Settings {
     }
 }
 
+/// Frames that end a commit, by SQLite's write-ahead log format: 32 bytes of header, then frames of 24 bytes and a page,
+/// whose second number is not zero at a commit and whose salts are the header's while the frame counts.
+fn commits_in(log: &[u8]) -> usize {
+    let number =
+        |at: usize| log.get(at..at + 4).map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()));
+    let page = number(8).unwrap() as usize;
+    let frames = (32..log.len()).step_by(24 + page);
+    frames
+        .filter(|at| log.get(at + 8..at + 16) == log.get(16..24))
+        .filter(|at| number(at + 4).is_some_and(|size| size != 0))
+        .count()
+}
+
 /// A folder for a store; in memory where there is such a place, since each commit waits for the disk.
 fn folder() -> TempDir {
     let memory = std::path::Path::new("/dev/shm");
@@ -155,6 +168,12 @@ impl World {
     pub(super) async fn lose_the_rows(&mut self) {
         self.file = self.folder.path().join(format!("lessor-{}.db", self.entropy.bits()));
         self.reader = open(&self.file).await;
+    }
+
+    /// A count of the commits in the store's log, as long as nothing folds the log into the file.
+    pub(super) fn commits(&self) -> impl Fn() -> usize + Send + 'static {
+        let log = PathBuf::from(format!("{}-wal", self.file.display()));
+        move || commits_in(&std::fs::read(&log).unwrap())
     }
 
     /// Starts a process over the store.
