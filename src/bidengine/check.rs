@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Declares the rules: the name of the check, the reason code when it fails, and whether waiting can cure it.
+/// Declares the rules: the stage that checks it, the name of the check, the reason code when it fails, and whether waiting
+/// can cure it.
 macro_rules! rules {
-    ($($(#[$doc:meta])* $case:ident = $name:literal, $reason:literal, $may_pass_later:literal;)*) => {
+    ($($(#[$doc:meta])* $case:ident = $stage:ident, $name:literal, $reason:literal, $may_pass_later:literal;)*) => {
         /// What is checked before a bid. In the record a rule goes by its name (`order_open`); the outcome of a decision
         /// carries its reason code (`order_not_open`). Both are stable: programs match on them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +35,12 @@ macro_rules! rules {
                 match reason { $($reason => Some(Self::$case),)* _ => None }
             }
 
+            /// The stage that checks it.
+            #[must_use]
+            pub const fn stage(self) -> StageName {
+                match self { $(Self::$case => StageName::$stage,)* }
+            }
+
             /// Whether the same order can pass later without any change of the order, the policy or the prices: capacity
             /// comes free, a balance is filled up, a pause ends. Such a decline is worth deciding again.
             #[must_use]
@@ -46,61 +53,61 @@ macro_rules! rules {
 
 rules! {
     /// The chain knows us as a provider.
-    ProviderRegistered = "provider_registered", "provider_not_registered", true;
+    ProviderRegistered = Free, "provider_registered", "provider_not_registered", true;
     /// The operator has not paused bidding.
-    NotPaused = "not_paused", "paused", true;
+    NotPaused = Free, "not_paused", "paused", true;
     /// The order takes bids.
-    OrderOpen = "order_open", "order_not_open", false;
+    OrderOpen = Free, "order_open", "order_not_open", false;
     /// Its group is open: before chain v2.1.0 orders of closed groups stayed open for ever.
-    GroupOpen = "group_open", "group_not_open", false;
+    GroupOpen = Free, "group_open", "group_not_open", false;
     /// Its deployment is active, for the same reason.
-    DeploymentActive = "deployment_active", "deployment_not_active", false;
+    DeploymentActive = Free, "deployment_active", "deployment_not_active", false;
     /// The chain refuses a bid on one's own order.
-    OtherOwner = "other_owner", "own_order", false;
+    OtherOwner = Free, "other_owner", "own_order", false;
     /// We have never bid on it; the chain takes one bid of a provider per order, ever.
-    NoOwnBid = "no_own_bid", "own_bid_exists", false;
+    NoOwnBid = Free, "no_own_bid", "own_bid_exists", false;
     /// The order takes one more bid. The chain compares with "more than", so it takes one above the parameter.
-    BidsLeft = "bids_left", "max_bids_reached", false;
+    BidsLeft = Free, "bids_left", "max_bids_reached", false;
     /// The market takes our deposit's denom and amount.
-    DepositAccepted = "deposit_accepted", "deposit_not_accepted", true;
+    DepositAccepted = Free, "deposit_accepted", "deposit_not_accepted", true;
     /// Our balance covers the deposit.
-    DepositCovered = "deposit_covered", "insufficient_deposit_balance", true;
+    DepositCovered = Free, "deposit_covered", "insufficient_deposit_balance", true;
     /// Our balance covers fees.
-    FeesCovered = "fees_covered", "insufficient_fee_balance", true;
+    FeesCovered = Free, "fees_covered", "insufficient_fee_balance", true;
     /// We have fewer open bids than the policy's limit.
-    OpenBidsLimit = "open_bids_limit", "too_many_open_bids", true;
+    OpenBidsLimit = Free, "open_bids_limit", "too_many_open_bids", true;
     /// We have fewer leases than the policy's limit.
-    LeasesLimit = "leases_limit", "too_many_leases", true;
+    LeasesLimit = Free, "leases_limit", "too_many_leases", true;
     /// The policy takes orders of this tenant.
-    OwnerAllowed = "owner_allowed", "owner_not_allowed", false;
+    OwnerAllowed = Policy, "owner_allowed", "owner_not_allowed", false;
     /// The order is priced in one denom that the policy takes.
-    DenomAccepted = "denom_accepted", "denom_not_accepted", false;
+    DenomAccepted = Policy, "denom_accepted", "denom_not_accepted", false;
     /// The provider has every attribute that the order requires.
-    ProviderAttributes = "provider_attributes", "attributes_mismatch", true;
+    ProviderAttributes = Policy, "provider_attributes", "attributes_mismatch", true;
     /// The order asks for every attribute that the policy wants of an order.
-    OrderAttributes = "order_attributes", "order_attributes_missing", false;
+    OrderAttributes = Policy, "order_attributes", "order_attributes_missing", false;
     /// Some storage capability of the provider answers each volume with attributes.
-    StorageCapability = "storage_capability", "storage_capability_missing", true;
+    StorageCapability = Policy, "storage_capability", "storage_capability_missing", true;
     /// Some GPU capability of the provider answers each unit that wants GPUs.
-    GpuCapability = "gpu_capability", "gpu_capability_missing", true;
+    GpuCapability = Policy, "gpu_capability", "gpu_capability_missing", true;
     /// No unit has too many volumes.
-    Volumes = "volumes", "too_many_volumes", false;
+    Volumes = Policy, "volumes", "too_many_volumes", false;
     /// The auditors that the order names have signed the required attributes.
-    SignedBy = "signed_by", "audit_missing", true;
+    SignedBy = Policy, "signed_by", "audit_missing", true;
     /// The group is within the chain's limits.
-    GroupLimits = "group_limits", "group_limits_exceeded", false;
+    GroupLimits = Policy, "group_limits", "group_limits_exceeded", false;
     /// The group is within the policy's limits.
-    OrderSize = "order_size", "order_too_large", false;
+    OrderSize = Policy, "order_size", "order_too_large", false;
     /// We can offer the notice that the order wants before its lease may be reclaimed.
-    Reclamation = "reclamation", "reclamation_not_offered", false;
+    Reclamation = Policy, "reclamation", "reclamation_not_offered", false;
     /// There is an observation of the cluster that is young enough.
-    InventoryYoung = "inventory_young", "inventory_not_young", true;
+    InventoryYoung = Place, "inventory_young", "inventory_not_young", true;
     /// Every replica has a place.
-    Fits = "fits", "insufficient_capacity", true;
+    Fits = Place, "fits", "insufficient_capacity", true;
     /// The prices give the group a price the chain can hold.
-    Priced = "priced", "not_priced", false;
+    Priced = Price, "priced", "not_priced", false;
     /// The tenant pays that much.
-    PriceWithinOrder = "price_within_order", "price_too_high", false;
+    PriceWithinOrder = Price, "price_within_order", "price_too_high", false;
 }
 
 impl fmt::Display for Rule {

@@ -69,7 +69,7 @@ impl Serving {
         let metrics = Arc::new(telemetry::Metrics::default());
         let state = gateway::State::new(
             provider,
-            gateway::Settings { admin_token: token },
+            gateway::Settings { admin_token: token, behind_proxy: settings.listen.behind_proxy },
             metrics,
             stop.clone(),
         );

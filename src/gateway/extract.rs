@@ -17,6 +17,8 @@ use crate::provider::views::MAX_PAGE;
 
 /// How long a body may take to arrive.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a small JSON body.
+pub const MAX_JSON: usize = 16 * 1024;
 
 /// Query parameters; unknown ones are refused.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +128,29 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, BodyRefu
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLarge(limit)),
         Ok(Err(_)) => Err(BodyRefusal::BrokenOff),
     }
+}
+
+/// The body as JSON of a documented shape, at most [`MAX_JSON`] bytes. No body at all is `{}`.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, `request_timeout`, `malformed_body`.
+pub async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let media_type = media_type(request.headers());
+    let body = read_body(request, MAX_JSON).await?;
+    if body.is_empty() {
+        return parse(b"{}");
+    }
+    // A form of another site can send other types without asking; this one it cannot.
+    if media_type != "application/json" {
+        let detail = format!("{media_type:?} is not read, allowed is application/json");
+        return Err(Problem::new(Code::UnsupportedMediaType).detail(detail));
+    }
+    parse(&body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::MalformedBody).detail(error.to_string()))
 }
 
 /// What `Content-Length` says.

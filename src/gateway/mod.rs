@@ -10,6 +10,7 @@
 //! because clients match on its texts; routes under `/v1` answer problems and know why.
 
 pub mod auth;
+mod board;
 pub mod extract;
 pub mod openapi;
 pub mod problem;
@@ -29,13 +30,22 @@ pub use server::serve;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{gateway::auth::keys::AccountKeys, provider::Provider, telemetry::Metrics};
+use crate::{
+    gateway::{
+        auth::{keys::AccountKeys, session::Attempts},
+        board::Board,
+    },
+    provider::Provider,
+    telemetry::Metrics,
+};
 
 /// What an operator sets of the gateway.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Opens the operator's routes; without it they answer `admin_not_configured`.
     pub admin_token: Option<SecretString>,
+    /// Whether a proxy with TLS is in front: cookies are then for TLS alone.
+    pub behind_proxy: bool,
 }
 
 /// What every handler can reach. Cheap to clone.
@@ -53,6 +63,10 @@ pub struct Shared {
     /// Cancelled when the process is to stop: streams end, and no new work is wanted.
     pub shutdown: CancellationToken,
     keys: AccountKeys,
+    /// Wrong operator's tokens lately.
+    attempts: Attempts,
+    /// What live streams send.
+    board: Board,
     /// One tick at a time.
     ticking: Semaphore,
 }
@@ -72,6 +86,8 @@ impl State {
             metrics,
             shutdown,
             keys: AccountKeys::default(),
+            attempts: Attempts::default(),
+            board: Board::default(),
             ticking: Semaphore::new(1),
         }))
     }

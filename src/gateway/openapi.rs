@@ -15,6 +15,7 @@ use utoipa::{
 };
 
 use super::{
+    auth::session,
     problem::{self, Code},
     router,
 };
@@ -24,6 +25,8 @@ pub const COMMITTED: &str = include_str!("../../openapi/lessor.json");
 
 /// The extension in which an operation names its problems.
 const PROBLEMS: &str = "x-problems";
+/// The scheme that stands for the operator's token wherever that is taken.
+const SESSION: &str = "session";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -53,8 +56,9 @@ pub fn document() -> String {
     add_components(api.components.get_or_insert_default());
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     list_codes(&mut document);
-    for (path, operation) in operations_mut(&mut document) {
-        write_problems(&path, operation);
+    for (path, method, operation) in operations_mut(&mut document) {
+        allow_sessions(operation);
+        write_problems(&path, &method, operation);
     }
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
@@ -75,6 +79,14 @@ fn add_components(components: &mut Components) {
     );
     components.add_security_scheme("operator", bearer("The token of `admin.token_file`."));
     components.add_security_scheme(
+        SESSION,
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            session::COOKIE,
+            "The cookie of `POST /v1/session`, in place of the operator's token. A change needs the session's CSRF value too, in \
+             the header `x-lessor-csrf`.",
+        ))),
+    );
+    components.add_security_scheme(
         "webhook_signature",
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "webhook-signature",
@@ -93,19 +105,19 @@ fn list_codes(document: &mut Value) {
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = json!(codes);
 }
 
-/// Path and operation of every operation.
-fn operations_mut(document: &mut Value) -> Vec<(String, &mut Value)> {
+/// Path, method and operation of every operation.
+fn operations_mut(document: &mut Value) -> Vec<(String, String, &mut Value)> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let items = paths.into_iter().flatten();
     let operations = items.flat_map(|(path, item)| {
         let members = item.as_object_mut().into_iter().flatten();
-        members.map(|(_, operation)| (path.clone(), operation))
+        members.map(|(method, operation)| (path.clone(), method.clone(), operation))
     });
-    operations.filter(|(_, operation)| operation.get("operationId").is_some()).collect()
+    operations.filter(|(_, _, operation)| operation.get("operationId").is_some()).collect()
 }
 
 /// The codes that an operation may answer: its own, and those that come with what it asks of its caller.
-fn problems_of(path: &str, operation: &Value) -> BTreeSet<Code> {
+fn problems_of(path: &str, method: &str, operation: &Value) -> BTreeSet<Code> {
     let named = operation.get(PROBLEMS).and_then(Value::as_array).into_iter().flatten();
     let mut codes: BTreeSet<Code> =
         named.filter_map(Value::as_str).filter_map(Code::find).collect();
@@ -124,7 +136,12 @@ fn problems_of(path: &str, operation: &Value) -> BTreeSet<Code> {
             Code::TokenExpired,
             Code::RateLimited,
             Code::ChainUnavailable,
+            Code::SessionExpired,
+            Code::StoreUnavailable,
         ]);
+        if method != "get" {
+            codes.insert(Code::CsrfMismatch);
+        }
     }
     if schemes.contains("operator") && !schemes.contains("tenant") {
         codes.extend([Code::OperatorOnly, Code::AdminNotConfigured]);
@@ -138,12 +155,22 @@ fn problems_of(path: &str, operation: &Value) -> BTreeSet<Code> {
     codes
 }
 
-fn write_problems(path: &str, operation: &mut Value) {
+/// Where the operator's token is taken, a session's cookie is.
+fn allow_sessions(operation: &mut Value) {
+    let Some(schemes) = operation.get_mut("security").and_then(Value::as_array_mut) else {
+        return;
+    };
+    if schemes.iter().any(|scheme| scheme.get("operator").is_some()) {
+        schemes.push(json!({ SESSION: [] }));
+    }
+}
+
+fn write_problems(path: &str, method: &str, operation: &mut Value) {
     let is_wire = operation["tags"] == json!(["wire"]);
     if is_wire {
         return;
     }
-    let codes = problems_of(path, operation);
+    let codes = problems_of(path, method, operation);
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in &codes {
         by_status.entry(code.status().as_u16()).or_default().push(*code);

@@ -30,7 +30,9 @@ use tower_http::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    State, extract,
+    State,
+    auth::session::CSRF,
+    extract,
     problem::{self, Code, Problem},
     request_id::{self, RequestId},
     routes as r, wire as texts,
@@ -85,6 +87,11 @@ fn operator() -> Routes {
         .routes(routes!(r::transactions::deadlines))
         .routes(routes!(r::streams::list))
         .routes(routes!(r::streams::get))
+        .routes(routes!(r::streams::backfill))
+        .routes(routes!(r::funnel::get))
+        .routes(routes!(r::maintenance::get, r::maintenance::put))
+        .routes(routes!(r::session::open, r::session::get, r::session::end))
+        .routes(routes!(r::stream::follow))
         .routes(routes!(r::audit::list))
         .routes(routes!(r::tick::tick))
 }
@@ -95,6 +102,7 @@ fn platform() -> Routes {
         .routes(routes!(r::platform::livez))
         .routes(routes!(r::platform::readyz))
         .routes(routes!(r::platform::openapi_json))
+        .routes(routes!(r::overview::get))
         .routes(routes!(r::problems::list))
         .routes(routes!(r::problems::get))
 }
@@ -139,6 +147,7 @@ fn finish(routes: Routes, state: &State) -> Router {
     let secrets = [
         header::AUTHORIZATION,
         header::COOKIE,
+        CSRF,
         HeaderName::from_static("webhook-signature"),
         HeaderName::from_static("svix-signature"),
     ];

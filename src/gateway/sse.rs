@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use crate::provider::port::ClusterError;
 
 /// How often a comment is sent when nothing else is: proxies cut silent connections after half a minute.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The header with which a reader resumes.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -71,8 +71,12 @@ where
         .chain(end)
         .take_until(async move { shutdown.cancelled().await })
         .map(Ok::<Event, Infallible>);
-    let mut response =
-        Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    headers(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+/// The answer with the headers that keep it from being kept or held back.
+pub(super) fn headers(events: impl IntoResponse) -> Response {
+    let mut response = events.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that buffer answers would hold lines back.

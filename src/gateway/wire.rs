@@ -82,7 +82,8 @@ pub fn not_found() -> Response {
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Missing => message(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
+            // Sessions are of the operator's page and count nowhere here.
+            Refusal::Missing | Refusal::Session | Refusal::Csrf | Refusal::Store(_) => denied(),
             Refusal::Header => message(StatusCode::BAD_REQUEST, "invalid authorization header"),
             Refusal::Token(TokenError::Claims(_)) => {
                 message(StatusCode::BAD_REQUEST, "JWT has invalid claims")
@@ -145,7 +146,7 @@ fn denied() -> Response {
 
 /// A tenant whose token says anything about this provider.
 async fn tenant(parts: &Parts, state: &State) -> Result<Claims, Response> {
-    match auth::caller(state, &parts.headers).await? {
+    match auth::token_holder(state, &parts.headers).await? {
         Caller::Tenant(claims) if claims.access.reaches(&state.provider.address) => Ok(claims),
         _ => Err(denied()),
     }

@@ -37,6 +37,8 @@ const TRIAL_GAS: u64 = 300_000;
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(500);
 /// After so long without a block the same bytes are handed to a node again.
 const SEND_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How often it is looked whether a bid that waits for the end of a pause may go.
+const PAUSED_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 impl Provider {
     /// One step of the provider's own account. Returns how many transactions were signed or settled.
@@ -84,13 +86,19 @@ impl Provider {
                 Looked::SendAgain => again.push(transaction),
             }
         }
+        let paused = match work.wanted.is_empty() {
+            true => None,
+            // As long as it cannot be read whether bids are wanted, they wait.
+            false => self.paused().await.unwrap_or_else(|error| Some(error.to_string())),
+        };
+        let paused = paused.as_deref();
         // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
         let preparing: Vec<_> = work
             .wanted
             .iter()
             .enumerate()
             .map(|(index, effect)| async move {
-                (effect.key.clone(), self.prepare(signer, effect, index, tip).await)
+                (effect.key.clone(), self.prepare(signer, effect, index, tip, paused).await)
             })
             .collect();
         let prepared: Vec<(String, Result<Transaction, EffectReport>)> =
@@ -121,6 +129,7 @@ impl Provider {
         effect: &Effect,
         index: usize,
         tip: &Tip,
+        paused: Option<&str>,
     ) -> Result<Transaction, EffectReport> {
         let failed = |reason: String| {
             EffectReport::Settled(EffectState::Failed {
@@ -133,6 +142,12 @@ impl Provider {
         };
         let intent: ChainIntent = serde_json::from_value(effect.body.clone())
             .map_err(|error| failed(error.to_string()))?;
+        if let (ChainIntent::CreateBid { .. }, Some(reason)) = (&intent, paused) {
+            return Err(EffectReport::Later {
+                error: reason.to_owned(),
+                at: self.after(PAUSED_AGAIN).unwrap_or(Timestamp::MAX),
+            });
+        }
         match self.still_wanted(&intent, tip).await {
             Ok(None) => {}
             Ok(Some(reason)) => return Err(failed(reason)),

@@ -51,6 +51,10 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
+        if error.is_bad_cursor {
+            let detail = format!("after: {}", error.source);
+            return Self::new(Kind::Invalid(Vec::new()), "malformed_query", detail);
+        }
         let kind = if error.is_transient {
             Kind::Busy { retry_after: Duration::from_secs(1) }
         } else {

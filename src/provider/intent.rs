@@ -96,10 +96,13 @@ pub enum ClusterIntent {
     },
 }
 
+/// What the keys of create-bids begin with.
+pub const CREATE_BID: &str = "create-bid/";
+
 /// The key of a create-bid; `attempt` counts those that can never land any more.
 #[must_use]
 pub fn create_bid_key(order: &OrderId, attempt: u32) -> String {
-    format!("create-bid/{order}/{attempt}")
+    format!("{CREATE_BID}{order}/{attempt}")
 }
 
 /// The key of a close-bid; `attempt` counts those that ended without closing it.

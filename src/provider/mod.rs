@@ -19,10 +19,12 @@
 pub mod account;
 pub mod deployment;
 pub mod error;
+pub mod funnel;
 mod hint;
 pub mod ingest;
 pub mod intent;
 pub mod lease;
+pub mod maintenance;
 mod observe;
 pub mod port;
 pub mod reconcile;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::{
-    Error, Provider,
+    Provider,
     deployment::{self, Registration},
     port::{ChainError, ChainErrorKind, Observation, Tip},
 };
@@ -89,14 +89,6 @@ impl Provider {
             })
             .await
             .copied()
-    }
-
-    /// Why bidding is paused, if it is.
-    pub(super) async fn paused(&self) -> Result<Option<String>, Error> {
-        let found = self.store.observation("maintenance").await?;
-        Ok(found.and_then(|observation| {
-            observation.body.get("paused").and_then(serde_json::Value::as_str).map(str::to_owned)
-        }))
     }
 
     /// Asks ahead of time for what an order would have to wait for. Of use to a process that stays.

@@ -19,6 +19,7 @@ use super::{
     effects::{EffectRow, settled_columns},
     error::Failure,
     open::Sqlite,
+    operator::count_changes,
     page::{Cursor, Limit},
     sql,
     subjects::wake_all,
@@ -26,8 +27,8 @@ use super::{
 use crate::{
     domain::Address,
     provider::port::{
-        AccountCommit, AccountWork, Effect, EffectReport, EffectState, Page, Subject, Transaction,
-        TransactionState,
+        AccountCommit, AccountWork, Effect, EffectReport, EffectState, Page, Subject, Topic,
+        Transaction, TransactionState,
     },
 };
 
@@ -275,6 +276,10 @@ impl Sqlite {
         }
         for (hash, state) in &commit.changed {
             settled.extend(change(&mut tx, account, hash, state).await?);
+        }
+        if !kept.is_empty() {
+            // An order counts as sent once a transaction holds its bid.
+            count_changes(&mut tx, &[Topic::Orders]).await?;
         }
         wake_all(&mut tx, &settled, now).await?;
         let due = next_step(&mut tx, account, now, commit.wake_at).await?;

@@ -8,10 +8,11 @@ use super::{
     effects::{absorb, want, withdraw},
     error::Failure,
     open::Sqlite,
+    operator::count_changes,
     reading::{append_audit, put_decisions, put_orders},
     subjects::{delete_subject, finish, owned_wakes, replace_deadlines, wake_all},
 };
-use crate::provider::port::{Claim, Commit, Committed};
+use crate::provider::port::{Claim, Commit, Committed, Topic};
 
 impl Sqlite {
     pub(super) async fn commit_step(
@@ -49,10 +50,24 @@ async fn write(
     want(connection, subject, &commit.effects, now).await?;
     append_audit(connection, &commit.audit).await?;
     wake_all(connection, &commit.wake, now).await?;
-    replace_deadlines(connection, subject, &commit.deadlines).await?;
+    let deadlines_changed = replace_deadlines(connection, subject, &commit.deadlines).await?;
+    count_changes(connection, &changed(commit, deadlines_changed)).await?;
     if commit.state.is_none() && commit.wake_at.is_none() {
         delete_subject(connection, claim).await?;
     }
     // Finds nothing when the subject was deleted just now; it was not if it was woken during the step.
     finish(connection, claim, commit.state.as_ref(), commit.wake_at).await
+}
+
+/// The kinds of rows that pages show and that a commit changes.
+fn changed(commit: &Commit, deadlines: bool) -> Vec<Topic> {
+    let orders = !commit.orders.is_empty() || !commit.decisions.is_empty();
+    let capacity = !commit.reserve.is_empty()
+        || !commit.leased.is_empty()
+        || !commit.applied.is_empty()
+        || !commit.release.is_empty();
+    [(orders, Topic::Orders), (capacity, Topic::Capacity), (deadlines, Topic::Deadlines)]
+        .into_iter()
+        .filter_map(|(changed, topic)| changed.then_some(topic))
+        .collect()
 }

@@ -95,6 +95,9 @@ pub(super) enum Failure {
     /// The engine refused, or a row does not decode.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
+    /// Where a page is to begin is nothing that a page gave.
+    #[error("{0:?} is not a cursor that a page gave")]
+    Cursor(String),
     /// What was asked for makes no sense, whatever the rows say.
     #[error("{0}")]
     Request(String),
@@ -105,8 +108,9 @@ impl Failure {
         let is_transient = match &self {
             Self::Sql(sqlx::Error::PoolTimedOut) => true,
             Self::Sql(error) => primary_code(error).is_some_and(|code| TRANSIENT.contains(&code)),
-            Self::Request(_) => false,
+            Self::Cursor(_) | Self::Request(_) => false,
         };
-        StoreError { doing, is_transient, source: Box::new(self) }
+        let is_bad_cursor = matches!(self, Self::Cursor(_));
+        StoreError { doing, is_transient, is_bad_cursor, source: Box::new(self) }
     }
 }

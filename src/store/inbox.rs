@@ -17,6 +17,7 @@ use super::{
     columns::{Micros, height, signed, small, unsigned},
     error::Failure,
     open::Sqlite,
+    operator::count_changes,
     reading::append_audit,
     sql,
     subjects::{Wake, wake},
@@ -26,7 +27,7 @@ use crate::{
     event::{envelope::EventIdentity, hash::TxHash},
     provider::port::{
         AuditLine, Delivery, EventRow, Ingested, Plan, Spent, StreamChange, StreamRow, StreamState,
-        Subject,
+        Subject, Topic,
     },
 };
 
@@ -233,6 +234,7 @@ impl Sqlite {
                 return Ok(Ingested::Repeated { state });
             }
             raise_alarm(&mut tx, delivery).await?;
+            count_changes(&mut tx, &[Topic::Streams]).await?;
             tx.commit().await?;
             return Ok(Ingested::OtherBody);
         }
@@ -275,6 +277,7 @@ impl Sqlite {
         let Sorted { accepted, duplicates, conflicts, .. } = sorted;
         append_audit(&mut tx, &plan.audit).await?;
         append_audit(&mut tx, alarm.as_slice()).await?;
+        count_changes(&mut tx, &[Topic::Streams]).await?;
         tx.commit().await?;
         Ok(Ingested::Accepted { accepted, duplicates, conflicts, state: plan.state })
     }
@@ -317,6 +320,7 @@ impl Sqlite {
         let mut tx = self.write().await?;
         let state = change(&stream_state(&mut tx, name).await?);
         query(sql::SET_STREAM_STATE).bind(name).bind(Json(&state)).execute(&mut *tx).await?;
+        count_changes(&mut tx, &[Topic::Streams]).await?;
         tx.commit().await?;
         Ok(state)
     }

@@ -14,6 +14,7 @@
 //! | `effects`, `account` | what executors carry out, and the transactions that hold it |
 //! | `capacity` | reservations, hostnames, manifests |
 //! | `reading`, `page` | orders, decisions, observations, audit |
+//! | `operator` | the funnel, maintenance, sessions, counts of what changed |
 //!
 //! The one surprising fact: fences are not counted per subject but for the whole store. A subject can be forgotten and come
 //! back, and a worker that slept through both must still find its fence too old.
@@ -26,6 +27,7 @@ mod effects;
 mod error;
 mod inbox;
 mod open;
+mod operator;
 mod page;
 mod reading;
 mod sql;
@@ -42,10 +44,11 @@ use crate::{
     bidengine::Decision,
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
-        AccountCommit, AccountWork, AuditLine, ChainIdentity, Claim, Commit, Committed, Deadline,
-        Delivery, EffectClaim, EffectReport, EventRow, HostnameClaim, Ingested, Loaded,
-        ManifestRow, ManifestStored, Observation, OrderFilter, OrderRow, Page, Plan, Reservations,
-        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Transaction,
+        AccountCommit, AccountWork, AuditLine, ChainIdentity, Changes, Claim, Commit, Committed,
+        Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
+        Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, Observation, OrderFilter,
+        OrderRow, Page, Plan, Reservations, Session, Spent, Store, StoreError, StreamChange,
+        StreamRow, StreamState, Subject, Totals, Transaction,
     },
 };
 
@@ -276,6 +279,59 @@ impl Store for Sqlite {
 
     async fn deadlines(&self, limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError> {
         self.read_deadlines(limit).await.map_err(|failure| failure.while_doing("read deadlines"))
+    }
+
+    async fn funnel(&self, since: Timestamp, sample: u32) -> Result<Vec<FunnelRow>, StoreError> {
+        self.read_funnel(since, sample)
+            .await
+            .map_err(|failure| failure.while_doing("read how far orders came"))
+    }
+
+    async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError> {
+        self.read_totals(since).await.map_err(|failure| failure.while_doing("read the totals"))
+    }
+
+    async fn changes(&self) -> Result<Changes, StoreError> {
+        self.read_changes().await.map_err(|failure| failure.while_doing("read what changed"))
+    }
+
+    async fn maintenance(&self) -> Result<Maintenance, StoreError> {
+        self.read_maintenance()
+            .await
+            .map_err(|failure| failure.while_doing("read whether bids are wanted"))
+    }
+
+    async fn set_maintenance(
+        &self,
+        maintenance: &Maintenance,
+        audit: &AuditLine,
+        wake: &[Subject],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.keep_maintenance(maintenance, audit, wake, now)
+            .await
+            .map_err(|failure| failure.while_doing("keep whether bids are wanted"))
+    }
+
+    async fn open_session(
+        &self,
+        session: &Session,
+        most: u32,
+        audit: &AuditLine,
+    ) -> Result<(), StoreError> {
+        self.keep_session(session, most, audit)
+            .await
+            .map_err(|failure| failure.while_doing("open a session"))
+    }
+
+    async fn session(&self, digest: &[u8; 32]) -> Result<Option<Session>, StoreError> {
+        self.read_session(digest).await.map_err(|failure| failure.while_doing("read a session"))
+    }
+
+    async fn end_session(&self, digest: &[u8; 32], audit: &AuditLine) -> Result<bool, StoreError> {
+        self.forget_session(digest, audit)
+            .await
+            .map_err(|failure| failure.while_doing("end a session"))
     }
 
     async fn observe(&self, observation: &Observation) -> Result<(), StoreError> {

@@ -39,8 +39,7 @@ impl Limit {
 }
 
 fn refused(after: &str) -> Failure {
-    let shown: String = after.chars().take(64).collect();
-    Failure::Request(format!("{shown:?} is not a cursor that a page gave"))
+    Failure::Cursor(after.chars().take(64).collect())
 }
 
 impl Cursor {

@@ -11,13 +11,17 @@ use super::{
     columns::{Micros, height, unsigned},
     error::Failure,
     open::Sqlite,
+    operator::count_changes,
     page::{Cursor, Limit},
     sql,
 };
 use crate::{
     bidengine::Decision,
     domain::{Address, Height, OrderId},
-    provider::port::{AuditLine, ChainIdentity, Observation, OrderFilter, OrderRow, Page},
+    provider::port::{
+        AuditLine, ChainIdentity, FunnelStage, Observation, OrderFilter, OrderRow, Page, Reached,
+        Topic,
+    },
 };
 
 #[derive(FromRow)]
@@ -26,6 +30,8 @@ struct StoredOrder {
     phase: String,
     bid: Option<String>,
     lease: Option<String>,
+    reached: i64,
+    held_by: Option<String>,
     seen_at: Micros,
     changed_at: Micros,
     body: Json<Value>,
@@ -38,11 +44,16 @@ impl From<StoredOrder> for OrderRow {
             phase: row.phase,
             bid: row.bid,
             lease: row.lease,
+            reached: reached(row.reached, row.held_by),
             seen_at: row.seen_at.0,
             changed_at: row.changed_at.0,
             body: row.body.0,
         }
     }
+}
+
+pub(super) fn reached(rank: i64, held_by: Option<String>) -> Reached {
+    Reached { stage: FunnelStage::of_rank(u8::try_from(rank).unwrap_or_default()), held_by }
 }
 
 #[derive(FromRow)]
@@ -78,6 +89,8 @@ pub(super) async fn put_orders(
         phase: &'a str,
         bid: Option<&'a str>,
         lease: Option<&'a str>,
+        reached: u8,
+        held_by: Option<&'a str>,
         seen_at: Micros,
         changed_at: Micros,
         body: &'a Value,
@@ -93,6 +106,8 @@ pub(super) async fn put_orders(
             phase: &order.phase,
             bid: order.bid.as_deref(),
             lease: order.lease.as_deref(),
+            reached: order.reached.stage.rank(),
+            held_by: order.reached.held_by.as_deref(),
             seen_at: Micros(order.seen_at),
             changed_at: Micros(order.changed_at),
             body: &order.body,
@@ -229,6 +244,7 @@ impl Sqlite {
             .bind(Json(&seen.body))
             .execute(&mut *tx)
             .await?;
+        count_changes(&mut tx, Topic::of_observation(&seen.key).as_slice()).await?;
         tx.commit().await?;
         Ok(())
     }

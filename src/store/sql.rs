@@ -313,17 +313,20 @@ pub(super) const MANIFESTS_OF: &str = "
 // -- what pages and routes read
 
 pub(super) const UPSERT_ORDERS: &str = "
-    INSERT INTO orders (id, owner, phase, bid, lease, seen_at, changed_at, body)
+    INSERT INTO orders
+        (id, owner, phase, bid, lease, reached, held_by, seen_at, changed_at, body)
     SELECT value ->> 'id', value ->> 'owner', value ->> 'phase', value ->> 'bid',
-        value ->> 'lease', value ->> 'seen_at', value ->> 'changed_at', value -> 'body'
+        value ->> 'lease', value ->> 'reached', value ->> 'held_by', value ->> 'seen_at',
+        value ->> 'changed_at', value -> 'body'
     FROM json_each($1) WHERE true
     ON CONFLICT (id) DO UPDATE SET
         phase = excluded.phase, bid = excluded.bid, lease = excluded.lease,
-        changed_at = excluded.changed_at, body = excluded.body";
+        reached = excluded.reached, held_by = excluded.held_by, changed_at = excluded.changed_at, body = excluded.body";
 pub(super) const ORDER: &str = "
-    SELECT id, phase, bid, lease, seen_at, changed_at, body FROM orders WHERE id = $1";
+    SELECT id, phase, bid, lease, reached, held_by, seen_at, changed_at, body
+    FROM orders WHERE id = $1";
 pub(super) const ORDERS: &str = "
-    SELECT id, phase, bid, lease, seen_at, changed_at, body FROM orders
+    SELECT id, phase, bid, lease, reached, held_by, seen_at, changed_at, body FROM orders
     WHERE (changed_at, id) < ($1, $2)
       AND ($3 IS NULL OR phase = $3)
       AND ($4 = 0 OR bid IS NOT NULL) AND ($5 IS NULL OR bid = $5)
@@ -332,6 +335,28 @@ pub(super) const ORDERS: &str = "
     ORDER BY changed_at DESC, id DESC LIMIT $9";
 pub(super) const ORDER_COUNTS: &str =
     "SELECT phase, count(*) FROM orders GROUP BY phase ORDER BY phase";
+
+/// Orders first seen since `$1`, by how far they came and what holds them there, with the newest `$2` of each. A priced order is
+/// sent once a transaction has held its create-bid; the row itself changes only when that is settled.
+pub(super) const FUNNEL: &str = "
+    SELECT reached, held_by, orders, id FROM
+        (SELECT reached, held_by, id,
+            count(*) OVER (PARTITION BY reached, held_by) AS orders,
+            row_number() OVER (PARTITION BY reached, held_by ORDER BY seen_at DESC, id) AS place
+         FROM
+            (SELECT held_by, seen_at, id,
+                CASE WHEN o.reached = 2 AND EXISTS
+                    (SELECT 1 FROM effects AS e
+                     WHERE e.key > $3 || o.id || '/' AND e.key < $3 || o.id || '0'
+                       AND e.tx_hash IS NOT NULL)
+                THEN 3 ELSE o.reached END AS reached
+             FROM orders AS o WHERE o.seen_at >= $1) AS cohort) AS placed
+    WHERE place <= $2 ORDER BY reached, orders DESC, held_by, place";
+pub(super) const TOTALS: &str = "
+    SELECT count(*), count(CASE WHEN reached >= $2 THEN 1 END),
+        count(CASE WHEN reached >= $3 THEN 1 END),
+        (SELECT count(*) FROM orders WHERE lease IN ('active', 'reclaiming'))
+    FROM orders WHERE seen_at >= $1";
 
 pub(super) const UPSERT_DECISIONS: &str = "
     INSERT INTO decisions (order_id, body)
@@ -353,3 +378,25 @@ pub(super) const INSERT_AUDIT: &str = "
 pub(super) const AUDIT_LINES: &str = "
     SELECT seq, at, actor, action, subject, reason FROM audit
     WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+
+// -- what operators want, who is signed in, what changed
+
+pub(super) const MAINTENANCE: &str =
+    "SELECT state, reason, actor, since FROM maintenance WHERE id = 1";
+pub(super) const SET_MAINTENANCE: &str = "
+    INSERT INTO maintenance (id, state, reason, actor, since) VALUES (1, $1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE SET
+        state = excluded.state, reason = excluded.reason, actor = excluded.actor,
+        since = excluded.since";
+
+pub(super) const INSERT_SESSION: &str =
+    "INSERT INTO sessions (digest, opened_at, expires_at) VALUES ($1, $2, $3)";
+pub(super) const FORGET_SESSIONS: &str = "
+    DELETE FROM sessions WHERE expires_at <= $1 OR digest NOT IN
+        (SELECT digest FROM sessions ORDER BY opened_at DESC, expires_at DESC LIMIT $2)";
+pub(super) const SESSION: &str = "SELECT opened_at, expires_at FROM sessions WHERE digest = $1";
+pub(super) const END_SESSION: &str = "DELETE FROM sessions WHERE digest = $1";
+
+pub(super) const CHANGES: &str = "SELECT topic, count FROM changes";
+pub(super) const COUNT_CHANGES: &str = "
+    UPDATE changes SET count = count + 1 WHERE topic IN (SELECT value FROM json_each($1))";

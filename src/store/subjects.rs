@@ -120,17 +120,18 @@ pub(super) async fn delete_subject(
     Ok(())
 }
 
+/// Returns whether there were any, or are.
 pub(super) async fn replace_deadlines(
     connection: &mut SqliteConnection,
     subject: &Subject,
     deadlines: &[Deadline],
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     #[derive(Serialize)]
     struct Row<'a> {
         name: &'a str,
         due: Micros,
     }
-    query(sql::DELETE_DEADLINES).bind(Text(subject)).execute(&mut *connection).await?;
+    let had = query(sql::DELETE_DEADLINES).bind(Text(subject)).execute(&mut *connection).await?;
     if !deadlines.is_empty() {
         let rows: Vec<Row<'_>> = deadlines
             .iter()
@@ -142,7 +143,7 @@ pub(super) async fn replace_deadlines(
             .execute(connection)
             .await?;
     }
-    Ok(())
+    Ok(had.rows_affected() > 0 || !deadlines.is_empty())
 }
 
 #[derive(FromRow)]

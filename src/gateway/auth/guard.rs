@@ -3,7 +3,7 @@
 //! | extractor | who gets through |
 //! |---|---|
 //! | [`Known`] | any tenant, and the operator |
-//! | [`Operator`] | the operator |
+//! | [`Operator`] | the operator, by token or by a session's cookie |
 //! | [`OrderReader`], [`LeaseReader`] | the owner whose token allows it, and the operator |
 //! | [`DeploymentOwner`] | the owner whose token allows it |
 //!
@@ -66,7 +66,7 @@ impl FromRequestParts<State> for Known {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        Ok(Self(super::caller(state, &parts.headers).await?))
+        Ok(Self(super::caller(state, parts).await?))
     }
 }
 
@@ -81,7 +81,7 @@ impl FromRequestParts<State> for Operator {
         if state.settings.admin_token.is_none() {
             return Err(Problem::new(Code::AdminNotConfigured));
         }
-        match super::caller(state, &parts.headers).await {
+        match super::caller(state, parts).await {
             Ok(Caller::Operator) => Ok(Self),
             Ok(Caller::Tenant(_)) => Err(Problem::new(Code::OperatorOnly)),
             // What is wrong with something that is no tenant's token either is no help to its sender.
@@ -142,7 +142,7 @@ impl<N: Needs> FromRequestParts<State> for DeploymentOwner<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let claims = match super::caller(state, &parts.headers).await? {
+        let claims = match super::caller(state, parts).await? {
             Caller::Tenant(claims) => claims,
             Caller::Operator => {
                 let detail = "only the tenant changes a deployment";
@@ -164,7 +164,7 @@ async fn reader<N: Needs>(
     state: &State,
     absent: Code,
 ) -> Result<(OrderId, Caller), Problem> {
-    let caller = super::caller(state, &parts.headers).await?;
+    let caller = super::caller(state, parts).await?;
     let names = path(parts, state).await?;
     let order = order(&names)?;
     if let Caller::Tenant(claims) = &caller {

@@ -9,12 +9,11 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Refusal;
+use super::{Refusal, window::Window};
 use crate::{
     domain::{Address, Height},
     provider::{
@@ -29,45 +28,20 @@ const KEPT: SignedDuration = SignedDuration::from_mins(10);
 const ABSENT_KEPT: SignedDuration = SignedDuration::from_secs(2);
 /// The most accounts that are kept.
 const MAX_ACCOUNTS: usize = 4096;
-/// Reads for issuers that nothing here knows, in one window.
+/// Reads for issuers that nothing here knows, in a minute.
 const MAX_STRANGERS: u32 = 120;
-/// The window.
-const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// The issuers' keys.
 #[derive(Debug, Default)]
 pub struct AccountKeys {
     held: Mutex<HashMap<Address, Held>>,
-    strangers: Mutex<Strangers>,
+    strangers: Mutex<Window>,
 }
 
 #[derive(Debug, Clone)]
 struct Held {
     key: Option<Arc<[u8]>>,
     until: Timestamp,
-}
-
-/// Reads for strangers in the present window.
-#[derive(Debug, Default)]
-struct Strangers {
-    since: Option<Timestamp>,
-    reads: u32,
-}
-
-impl Strangers {
-    /// Takes one read, or says how long there is none.
-    fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
-        let passed = self.since.map_or(WINDOW, |since| now.duration_since(since));
-        if passed >= WINDOW || passed.is_negative() {
-            *self = Self { since: Some(now), reads: 0 };
-        }
-        if self.reads >= MAX_STRANGERS {
-            let left = WINDOW.saturating_sub(passed);
-            return Err(Duration::try_from(left).unwrap_or(Duration::from_secs(1)));
-        }
-        self.reads += 1;
-        Ok(())
-    }
 }
 
 /// A panic elsewhere leaves these maps whole: each change is one call.
@@ -86,7 +60,7 @@ impl AccountKeys {
             return held.key.ok_or(Refusal::NoKey);
         }
         if !is_known(provider, issuer).await {
-            lock(&self.strangers).take(now).map_err(Refusal::Busy)?;
+            lock(&self.strangers).take(MAX_STRANGERS, now).map_err(Refusal::Busy)?;
         }
         let account =
             provider.chain.account(issuer, Height(0)).await.map_err(Refusal::Chain)?.value;
@@ -121,20 +95,4 @@ fn public_key(account: Account) -> Option<Arc<[u8]>> {
 async fn is_known(provider: &Provider, issuer: &Address) -> bool {
     let filter = OrderFilter { owner: Some(issuer.clone()), ..OrderFilter::default() };
     provider.store.orders(&filter, None, 1).await.is_ok_and(|page| !page.rows.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strangers_have_a_number_of_reads_and_get_it_again_in_the_next_window() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let mut strangers = Strangers::default();
-        for _ in 0..MAX_STRANGERS {
-            assert_eq!(strangers.take(at(1000)), Ok(()));
-        }
-        assert_eq!(strangers.take(at(1010)), Err(Duration::from_secs(50)));
-        assert_eq!(strangers.take(at(1060)), Ok(()));
-    }
 }

@@ -1,7 +1,7 @@
 //! Who sends a request, and what they may do.
 //!
 //! [`token`] reads and verifies a tenant's token, [`claims`] says what it allows, [`keys`] finds the key to verify it
-//! with, [`guard`] turns all of it into extractors: a handler that has a [`guard::LeaseReader`] cannot have been
+//! with, [`session`] lets an operator's browser sign in, [`guard`] turns all of it into extractors: a handler that has a [`guard::LeaseReader`] cannot have been
 //! reached by anyone else.
 //!
 //! The one surprising fact: a tenant needs no account here. Whoever holds the chain account that made a lease holds the
@@ -10,11 +10,13 @@
 pub mod claims;
 pub mod guard;
 pub mod keys;
+pub mod session;
 pub mod token;
+mod window;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
@@ -26,7 +28,10 @@ use super::{
     State,
     problem::{Code, Problem},
 };
-use crate::{domain::LeaseId, provider::port::ChainError};
+use crate::{
+    domain::LeaseId,
+    provider::{self, port::ChainError},
+};
 
 /// Someone who proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,12 @@ pub enum Refusal {
     Busy(Duration),
     /// The chain gave no answer about the issuer.
     Chain(ChainError),
+    /// The cookie is of no session that counts.
+    Session,
+    /// A change by cookie without the session's CSRF value.
+    Csrf,
+    /// The store gave no answer about the session.
+    Store(provider::Error),
 }
 
 impl From<TokenError> for Refusal {
@@ -84,6 +95,9 @@ impl From<Refusal> for Problem {
             Refusal::NoKey => invalid.detail("the issuer's account has no public key on chain"),
             Refusal::Busy(wait) => Self::new(Code::RateLimited).retry_after(wait),
             Refusal::Chain(error) => Self::new(Code::ChainUnavailable).cause(error),
+            Refusal::Session => Self::new(Code::SessionExpired),
+            Refusal::Csrf => Self::new(Code::CsrfMismatch),
+            Refusal::Store(error) => error.into(),
         }
     }
 }
@@ -113,11 +127,25 @@ fn is_operator(secret: Option<&SecretString>, token: &str) -> bool {
     secret.is_some_and(|secret| secret.expose_secret().as_bytes().ct_eq(token.as_bytes()).into())
 }
 
-/// Whoever sent these headers.
+/// Whoever sent this request: by token, or by an operator's cookie when there is no token.
+///
+/// # Errors
+/// [`Refusal`].
+pub async fn caller(state: &State, parts: &Parts) -> Result<Caller, Refusal> {
+    let headers = &parts.headers;
+    if bearer(headers)?.is_some() {
+        return token_holder(state, headers).await;
+    }
+    let ticket = session::of(state, headers).await?.ok_or(Refusal::Missing)?;
+    session::may_change(&ticket, &parts.method, headers)?;
+    Ok(Caller::Operator)
+}
+
+/// Whoever's token is in these headers.
 ///
 /// # Errors
 /// [`Refusal`], in the order in which it lists the reasons.
-pub async fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub async fn token_holder(state: &State, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let token = bearer(headers)?.ok_or(Refusal::Missing)?;
     if is_operator(state.settings.admin_token.as_ref(), token) {
         return Ok(Caller::Operator);

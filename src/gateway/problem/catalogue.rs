@@ -62,6 +62,8 @@ catalogue! {
         "The token is malformed, its algorithm is neither ES256K nor ES256KADR36, its issuer has no key on chain, its signature is not the issuer's, its claims break a rule, or it is not the operator's.";
     TokenExpired = "token_expired", UNAUTHORIZED, "The token is outside its time",
         "The token is rightly signed and expired or not valid yet. Make a new one; check the clock.";
+    SessionExpired = "session_expired", UNAUTHORIZED, "The session does not count any more",
+        "The session's cookie has expired, was signed out, or was made with another operator's token. Sign in again.";
     SignatureInvalid = "signature_invalid", UNAUTHORIZED, "The delivery's signature does not count",
         "A webhook's signature headers are missing or malformed, or no valid key of the stream made the signature over the raw body.";
     OutsideTimeWindow = "outside_time_window", UNAUTHORIZED, "The delivery's time is too far from ours",
@@ -70,6 +72,8 @@ catalogue! {
         "The token is the owner's but lacks the scope, the provider, the deployment or the service that is asked for.";
     OperatorOnly = "operator_only", FORBIDDEN, "Only the operator may do this",
         "The route is the operator's and the token is a tenant's.";
+    CsrfMismatch = "csrf_mismatch", FORBIDDEN, "A change by cookie needs the session's CSRF value",
+        "The request changes something, comes with a session's cookie, and its `x-lessor-csrf` header is not what `GET /v1/session` gives.";
     NotFound = "not_found", NOT_FOUND, "There is no such thing",
         "What is asked for is absent, or not the caller's.";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is no such route",
@@ -84,6 +88,8 @@ catalogue! {
         "The order is known and no decision about a bid has been made.";
     StreamNotFound = "stream_not_found", NOT_FOUND, "There is no such stream",
         "The name is none of the streams in the settings.";
+    SessionNotFound = "session_not_found", NOT_FOUND, "There is no session",
+        "The request came with a token and without a session's cookie.";
     ProblemNotFound = "problem_not_found", NOT_FOUND, "There is no such problem",
         "The code is not in the catalogue.";
     NotInCluster = "not_in_cluster", NOT_FOUND, "Nothing of it is in the cluster",
@@ -100,6 +106,8 @@ catalogue! {
         "A webhook-id was used before with another body. Nothing of this one was taken, and the operator is alarmed. An id belongs to one body for ever.";
     StreamGap = "stream_gap", CONFLICT, "The delivery does not join the one before",
         "The stream is strict, and the delivery's `prev_height` is not the stream's cursor. Send from `next_expected_prev` on.";
+    NothingMissing = "nothing_missing", CONFLICT, "Nothing of the stream is missing",
+        "A backfill was asked for without a range, and the stream has no gap. Name a range to pull it once more.";
     HostnameTaken = "hostname_taken", CONFLICT, "Another lease holds the hostname",
         "A hostname in the manifest belongs to another lease until that ends or gives it back.";
     ClusterRefused = "cluster_refused", CONFLICT, "The cluster refused it",
@@ -118,6 +126,10 @@ catalogue! {
         "A delivery carries another chain id than the one that this provider serves.";
     ManifestInvalid = "manifest_invalid", UNPROCESSABLE_ENTITY, "The manifest breaks rules",
         "The manifest does not decode, breaks rules of its own, or does not go with the groups that were ordered; all violations are listed.";
+    MaintenanceInvalid = "maintenance_invalid", UNPROCESSABLE_ENTITY, "The reason will not do",
+        "A pause needs a reason of one line, at most 500 characters.";
+    RangeInvalid = "range_invalid", UNPROCESSABLE_ENTITY, "The range will not do",
+        "The heights are the wrong way round, begin below 1, or are too many at once; the limit is in the detail.";
     SdlInvalid = "sdl_invalid", UNPROCESSABLE_ENTITY, "The SDL breaks rules",
         "The SDL document cannot be read or breaks rules; all violations are listed with line and column.";
     ManifestHashMismatch = "manifest_hash_mismatch", UNPROCESSABLE_ENTITY, "The manifest is not the deployment's",
@@ -127,7 +139,9 @@ catalogue! {
     HostnameBlocked = "hostname_blocked", UNPROCESSABLE_ENTITY, "The provider blocks the hostname",
         "A hostname in the manifest is on the operator's list of blocked names.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
-        "Tokens of unknown issuers cost the chain too many reads lately. Ask again after `Retry-After`.";
+        "Tokens of unknown issuers cost the chain too many reads lately, or wrong operator's tokens were tried too often. Ask again after `Retry-After`.";
+    TooManyReaders = "too_many_readers", TOO_MANY_REQUESTS, "Too many pages are open",
+        "As many live streams are open as this process keeps. Close one, or ask again after `Retry-After`.";
     InboxFull = "inbox_full", TOO_MANY_REQUESTS, "The inbox is full",
         "So many events wait that no more are taken. Send the same delivery again after `Retry-After`.";
     TickRunning = "tick_running", TOO_MANY_REQUESTS, "A tick is running",

@@ -187,7 +187,7 @@ impl Problem {
     /// What a 401 asks for.
     const fn challenge(&self) -> Option<&'static str> {
         match self.code {
-            Code::CredentialsMissing => Some("Bearer realm=\"lessor\""),
+            Code::CredentialsMissing | Code::SessionExpired => Some("Bearer realm=\"lessor\""),
             Code::CredentialsInvalid | Code::TokenExpired => {
                 Some("Bearer realm=\"lessor\", error=\"invalid_token\"")
             }

@@ -1,14 +1,22 @@
 //! Indexers' streams: cursor, lag, gaps, keys.
 
-use axum::{Json, extract::Path};
+use axum::{
+    Json,
+    extract::{Path, Request},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::{
+    domain::Height,
     gateway::{
         State,
         auth::guard::Operator,
+        extract,
         problem::{Code, Problem},
     },
-    provider::views::{self, Page, StreamView},
+    provider::views::{self, GapView, Page, StreamView},
 };
 
 /// List streams.
@@ -48,4 +56,48 @@ pub async fn get(
 ) -> Result<Json<StreamView>, Problem> {
     let view = views::stream(&state.provider, &stream).await?;
     view.map(Json).ok_or_else(|| Problem::new(Code::StreamNotFound))
+}
+
+/// Which blocks to pull.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackfillWish {
+    /// The first height; the gap's when not given.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    from: Option<u64>,
+    /// The last height; the gap's when not given, or the newest that came.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    to: Option<u64>,
+}
+
+/// Pull a stream's missing blocks now.
+///
+/// Those of its gap, or the range in the body, from where the settings say: the indexer's own pull API, else the node. Events that
+/// are known already change nothing. What is left to pull is shown by the stream's `backfill`.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/backfill",
+    tag = "operator",
+    operation_id = "backfillStream",
+    params(("stream" = String, Path, description = "A stream of the settings.", max_length = 128)),
+    request_body(content = Option<BackfillWish>),
+    responses((status = 202, description = "The blocks that will be pulled.", body = GapView)),
+    security(("operator" = [])),
+    extensions(("x-problems" = json!([
+        "unsupported_media_type", "stream_not_found", "nothing_missing", "range_invalid",
+        "store_unavailable",
+    ]))),
+)]
+pub async fn backfill(
+    state: State,
+    _: Operator,
+    Path(stream): Path<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<GapView>), Problem> {
+    let wish: BackfillWish = extract::json(request).await?;
+    let (from, to) = (wish.from.map(Height), wish.to.map(Height));
+    let wanted = state.provider.backfill(&stream, from, to, "operator").await?;
+    Ok((StatusCode::ACCEPTED, Json(wanted.into())))
 }

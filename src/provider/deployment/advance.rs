@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Advanced, DecisionSummary, DeploymentRecord, Facts, OrderRecord};
 use crate::{
     bidengine::{
-        self, Decided, ObservedInventory, Placement,
+        self, Decided, ObservedInventory, Placement, Rule,
         order::{self, CloseCause, LeaseHolder, OrderPhase, OrderStates, OrderView, OwnBid},
     },
     domain::{Bid, BidState, CloseReason, Height, Order, OrderId},
@@ -121,7 +121,10 @@ impl<'a> Step<'a> {
         record.phase == OrderPhase::Declined
             && record.dead_creates == 0
             && record.decided.as_ref().is_some_and(|decided| {
-                self.facts.now.duration_since(decided.at) >= self.settings.registration_max_age
+                let was_paused = decided.reason.as_deref() == Some(Rule::NotPaused.reason());
+                (was_paused && self.facts.paused.is_none())
+                    || self.facts.now.duration_since(decided.at)
+                        >= self.settings.registration_max_age
             })
     }
 

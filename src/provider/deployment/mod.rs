@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::advance::Step;
 use super::{
+    funnel::reached,
     lease::{self, LeaseRecord},
     port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Reservations},
     settings::Settings,
@@ -74,7 +75,7 @@ pub struct DecisionSummary {
     pub at: Timestamp,
     /// The price that was bid; `None` when nothing was.
     pub price: Option<Price>,
-    /// The code of the reason for no bid.
+    /// The reason code for no bid: that of the rule that failed first.
     pub reason: Option<String>,
 }
 
@@ -213,6 +214,7 @@ impl OrderRecord {
             phase: phase_word(self.phase).to_owned(),
             bid: self.bid.as_ref().map(|bid| bid.state.as_str().to_owned()),
             lease: self.lease.as_ref().map(|lease| lease.state.as_str().to_owned()),
+            reached: reached(self),
             seen_at: self.seen_at,
             changed_at: self.changed_at,
             body: serde_json::to_value(self).unwrap_or_default(),
@@ -227,7 +229,7 @@ impl DecisionSummary {
                 Self { at, price: Some(price.clone()), reason: None }
             }
             bidengine::Outcome::NoBid { reason, .. } => {
-                Self { at, price: None, reason: Some(reason.to_string()) }
+                Self { at, price: None, reason: Some(reason.reason().to_owned()) }
             }
         }
     }

@@ -8,7 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::stream::streams;
-use crate::provider::{Provider, port::Tip};
+use crate::provider::{
+    Provider,
+    port::{MaintenanceState, Tip},
+};
 
 /// Whether requests should be sent here, and what is wrong around this process.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -126,10 +129,14 @@ async fn inventory(provider: &Provider) -> Condition {
 }
 
 async fn bidding(provider: &Provider) -> Condition {
-    let observed = provider.store.observation("maintenance").await.ok().flatten();
-    let paused = observed.and_then(|found| found.body.get("paused")?.as_str().map(str::to_owned));
-    if let Some(reason) = paused {
-        return Condition::degraded("bidding", "paused", reason);
+    let wanted = provider.store.maintenance().await.unwrap_or_default();
+    let reason = match wanted.state {
+        MaintenanceState::Bidding => None,
+        MaintenanceState::Paused => Some("paused"),
+        MaintenanceState::Maintenance => Some("maintenance"),
+    };
+    if let Some(reason) = reason {
+        return Condition::degraded("bidding", reason, wanted.reason);
     }
     if provider.signer.is_none() {
         let message = "this process has no key; another must send transactions".to_owned();

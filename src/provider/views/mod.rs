@@ -7,10 +7,13 @@
 //! was observed last when the cluster says nothing.
 
 mod decision;
+mod funnel;
 mod health;
 mod inventory;
 mod lease;
+mod maintenance;
 mod order;
+mod overview;
 mod record;
 mod stream;
 
@@ -23,6 +26,7 @@ pub use self::{
         CheckView, DecisionView, NodeRefusalView, PlacedView, PriceLineView, ShortageView,
         StageView,
     },
+    funnel::{DropView, FunnelStageView, FunnelView, FunnelWindow, funnel},
     health::{Condition, Health, Verdict, health},
     inventory::{
         ExclusionView, GpuView, InventoryView, NodeView, QuantityView, ReservationView,
@@ -32,7 +36,11 @@ pub use self::{
         ForwardedPortView, LeaseFilter, LeaseView, Manifests, ServiceView, lease, lease_record,
         leases, manifests,
     },
+    maintenance::{MaintenanceView, maintenance},
     order::{BidView, DecisionSummaryView, OrderView, bids, decision, orders},
+    overview::{
+        FreshnessView, Judgement, OverviewView, ProviderVerdict, TotalsView, judge, overview,
+    },
     record::{
         AuditView, DeadlineView, FailureView, TransactionView, audit, deadlines, transactions,
     },

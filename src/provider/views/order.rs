@@ -51,6 +51,9 @@ pub struct DecisionSummaryView {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    /// `bid` or `no_bid`.
+    #[schema(example = "no_bid")]
+    pub outcome: &'static str,
     /// The price of the bid; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<MoneyView>,
@@ -117,6 +120,7 @@ fn order_view(row: OrderRow) -> OrderView {
         changed_at: row.changed_at,
         decided: decided.map(|decided| DecisionSummaryView {
             at: decided.at,
+            outcome: if decided.price.is_some() { "bid" } else { "no_bid" },
             price: decided.price.as_ref().map(MoneyView::from),
             reason: decided.reason,
         }),

@@ -11,6 +11,7 @@ use crate::{
         envelope::BlockRef,
         freshness::{self, Freshness, Patience, Sightings},
         key::VerifyingKey,
+        link::Gap,
         signature::StreamKey,
     },
     provider::{
@@ -57,6 +58,9 @@ pub struct StreamView {
     pub heartbeat_at: Option<Timestamp>,
     /// Blocks that are missing; a second gap shows once the first is closed.
     pub gaps: Vec<GapView>,
+    /// Blocks that an operator asked for and that are not pulled yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<GapView>,
     /// The indexer took back what it sent above this block, and the operator has not agreed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewind_waits: Option<BlockView>,
@@ -98,6 +102,12 @@ pub struct GapView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
+}
+
+impl From<Gap> for GapView {
+    fn from(gap: Gap) -> Self {
+        Self { from: gap.from.0, to: gap.to.0, since: None }
+    }
 }
 
 /// A key that an indexer may sign with.
@@ -214,6 +224,7 @@ impl Present {
             heard_at: state.heard_at,
             heartbeat_at: state.heartbeat_at,
             gaps: gap.into_iter().collect(),
+            backfill: state.pull_wanted.map(GapView::from),
             rewind_waits: state.rewind_waits.map(BlockView::from),
             strict: settings.strict,
             deleted: settings.deleted,

@@ -28,7 +28,8 @@ use lessor::{
         deployment::OrderRecord,
         lease::{LeaseRecord, Phase},
         port::{
-            Clock, Commit, Committed, Entropy, LeaseStatus, OrderRow, ServiceStatus, Store, Subject,
+            Clock, Commit, Committed, Entropy, FunnelStage, LeaseStatus, OrderRow, Reached,
+            ServiceStatus, Store, Subject,
         },
         settings::{Settings, StreamSettings},
     },
@@ -240,7 +241,10 @@ impl World {
             address: PROVIDER.parse().unwrap(),
             settings: settings(&indexer),
         }));
-        let settings = gateway::Settings { admin_token: admin_token.map(Into::into) };
+        let settings = gateway::Settings {
+            admin_token: admin_token.map(Into::into),
+            ..gateway::Settings::default()
+        };
         let metrics = Arc::new(Metrics::default());
         let state = State::new(provider.clone(), settings, metrics, CancellationToken::new());
         let (alice, bob) = (Tenant::new(1), Tenant::new(2));
@@ -348,6 +352,7 @@ impl World {
             phase: "won".to_owned(),
             bid: Some("active".to_owned()),
             lease: Some("active".to_owned()),
+            reached: Reached { stage: FunnelStage::Deployed, held_by: None },
             seen_at: start(),
             changed_at: start(),
             body: serde_json::to_value(&order).unwrap(),

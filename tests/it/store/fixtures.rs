@@ -8,8 +8,8 @@ use lessor::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     event::{EventIdentity, TxHash},
     provider::port::{
-        Claim, Commit, Committed, Delivery, EffectKind, EventRow, Ingested, Loaded, NewEffect,
-        OrderRow, Reservation, Store, StreamPlan, StreamState, Subject,
+        Claim, Commit, Committed, Delivery, EffectKind, EventRow, FunnelStage, Ingested, Loaded,
+        NewEffect, OrderRow, Reached, Reservation, Store, StreamPlan, StreamState, Subject,
     },
     store::{Settings, Sqlite, migrate},
 };
@@ -197,6 +197,7 @@ pub(crate) fn order_row(dseq: u64, changed: i64) -> OrderRow {
         phase: "bidding".to_owned(),
         bid: None,
         lease: None,
+        reached: Reached { stage: FunnelStage::Seen, held_by: Some("undecided".to_owned()) },
         seen_at: at(0),
         changed_at: at(changed),
         body: json!({ "dseq": dseq }),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::operator::Reached;
 use crate::{
     bidengine::Placement,
     domain::{DeploymentId, LeaseId, OrderId},
@@ -20,6 +21,8 @@ pub struct OrderRow {
     pub bid: Option<String>,
     /// Where our lease stands on chain, when there is one.
     pub lease: Option<String>,
+    /// How far it came, and what keeps it there.
+    pub reached: Reached,
     /// When it was first seen, by the host's clock.
     pub seen_at: Timestamp,
     /// When this row last changed.

@@ -9,7 +9,7 @@ use crate::{
     domain::Height,
     event::{
         envelope::{BlockRef, EventIdentity},
-        link::Link,
+        link::{Gap, Link},
     },
 };
 
@@ -54,6 +54,9 @@ pub struct StreamState {
     pub indexer_tip: Option<(Height, Timestamp)>,
     /// Since when a gap has been open.
     pub gap_since: Option<Timestamp>,
+    /// Blocks that an operator wants pulled, as far as they are not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_wanted: Option<Gap>,
     /// The indexer took back what it sent above this block, and an operator has not agreed yet.
     pub rewind_waits: Option<BlockRef>,
 }

@@ -7,6 +7,7 @@
 mod capacity;
 mod delivery;
 mod effect;
+mod operator;
 mod subject;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::{capacity::*, delivery::*, effect::*, subject::*};
+pub use self::{capacity::*, delivery::*, effect::*, operator::*, subject::*};
 use super::chain::ChainIdentity;
 use crate::{
     bidengine::Decision,
@@ -77,6 +78,8 @@ pub struct StoreError {
     pub doing: &'static str,
     /// Whether trying again may help (busy, locked); a full disk or a corrupt file needs people.
     pub is_transient: bool,
+    /// Whether a page was asked for with a cursor that no page gave.
+    pub is_bad_cursor: bool,
     /// What the engine said.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
@@ -236,7 +239,38 @@ pub trait Store: Send + Sync {
     /// The deadlines of all subjects, soonest first.
     async fn deadlines(&self, limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError>;
 
-    // -- observations, settings that operators change, audit
+    /// How far the orders came that were first seen since then, with up to `sample` of them for each reason.
+    async fn funnel(&self, since: Timestamp, sample: u32) -> Result<Vec<FunnelRow>, StoreError>;
+    /// How many orders were first seen since then, and what became of them.
+    async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError>;
+    /// How often each kind of rows was changed. Cheap enough to be asked every second.
+    async fn changes(&self) -> Result<Changes, StoreError>;
+
+    // -- what operators want, and who is signed in
+
+    /// Whether bids are wanted; the default while nobody said anything.
+    async fn maintenance(&self) -> Result<Maintenance, StoreError>;
+    /// Keeps what an operator wants, with its audit line, and wakes subjects at `now`.
+    async fn set_maintenance(
+        &self,
+        maintenance: &Maintenance,
+        audit: &AuditLine,
+        wake: &[Subject],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Keeps a session, with its audit line. Sessions that have expired and those beyond the newest `most` are forgotten.
+    async fn open_session(
+        &self,
+        session: &Session,
+        most: u32,
+        audit: &AuditLine,
+    ) -> Result<(), StoreError>;
+    /// A session by its digest, expired or not.
+    async fn session(&self, digest: &[u8; 32]) -> Result<Option<Session>, StoreError>;
+    /// Forgets a session; `false` when there was none.
+    async fn end_session(&self, digest: &[u8; 32], audit: &AuditLine) -> Result<bool, StoreError>;
+
+    // -- observations, audit
 
     /// Keeps an observation unless a younger one is kept.
     async fn observe(&self, observation: &Observation) -> Result<(), StoreError>;

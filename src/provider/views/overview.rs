@@ -1,0 +1,328 @@
+//! How the provider stands, in one word, with the one reason and what to do about it. Public: it says nothing of any tenant,
+//! and freshness only roughly.
+//!
+//! [`judge`] is the one place where the word is chosen; everything that shows it asks here.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    health::{Condition, Verdict, health},
+    stream::{StreamView, streams},
+};
+use crate::provider::{
+    Error, Provider,
+    port::{Tip, Totals},
+};
+
+/// How the provider stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderVerdict {
+    /// Orders are bid on.
+    Bidding,
+    /// An operator paused it.
+    Paused,
+    /// No indexer is heard, while the chain goes on.
+    Deaf,
+    /// Something is wrong around it.
+    Degraded,
+    /// An operator works on it.
+    Maintenance,
+}
+
+/// A verdict with its one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// How the provider stands.
+    pub verdict: ProviderVerdict,
+    /// The one reason, as a code.
+    pub reason: String,
+    /// The reason, for people.
+    pub message: String,
+    /// What to do about it.
+    pub action: &'static str,
+}
+
+/// How the provider stands. Nothing here is about a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OverviewView {
+    /// How it stands, in one word.
+    pub verdict: ProviderVerdict,
+    /// The one reason: `open`, `paused`, `maintenance`, or what is wrong.
+    #[schema(example = "stream_deaf")]
+    pub reason: String,
+    /// The reason, for people; of a pause, in the operator's own words.
+    pub message: String,
+    /// What to do about it; empty when there is nothing to do.
+    pub action: String,
+    /// Of this program.
+    #[schema(example = "0.1.0")]
+    pub version: &'static str,
+    /// The chain; absent until a node has answered once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<String>,
+    /// The provider's account.
+    pub provider: String,
+    /// How fresh what it knows is.
+    pub freshness: FreshnessView,
+    /// Sums.
+    pub totals: TotalsView,
+}
+
+/// How fresh what the provider knows is, roughly.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FreshnessView {
+    /// The newest block that a node showed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
+    /// The time in its header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub block_time: Option<Timestamp>,
+    /// How old that block is, in seconds: below a minute in steps of 10, then of 60.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
+    /// Indexers' streams that are in use.
+    pub streams: u64,
+    /// Those of them on which nothing is heard while the chain goes on.
+    pub deaf: u64,
+    /// Those of them with blocks missing.
+    pub gaps: u64,
+}
+
+/// Sums over all tenants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TotalsView {
+    /// Orders first seen in the last 24 hours.
+    pub orders_24h: u64,
+    /// Those of them with a bid of ours on chain.
+    pub bids_24h: u64,
+    /// Those of them that became leases of ours.
+    pub leases_24h: u64,
+    /// Leases that run now.
+    pub leases_active: u64,
+}
+
+/// One rule of [`judge`]: a condition's name, its reason, and what it means.
+struct Rule {
+    /// The condition's name up to `/`.
+    name: &'static str,
+    /// The condition's reason; empty for any.
+    reason: &'static str,
+    verdict: ProviderVerdict,
+    /// The code of the one reason.
+    code: &'static str,
+    action: &'static str,
+}
+
+const fn rule(
+    name: &'static str,
+    reason: &'static str,
+    verdict: ProviderVerdict,
+    code: &'static str,
+    action: &'static str,
+) -> Rule {
+    Rule { name, reason, verdict, code, action }
+}
+
+/// The worst first.
+const RULES: [Rule; 13] = {
+    use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
+    [
+        rule(
+            "store",
+            "",
+            Degraded,
+            "store_unavailable",
+            "Free the disk or restore the store; the log says what failed.",
+        ),
+        rule(
+            "draining",
+            "stopping",
+            Degraded,
+            "draining",
+            "Nothing: another process takes over, or start this one again.",
+        ),
+        rule("bidding", "maintenance", Maintenance, "maintenance", "Resume when the work is done."),
+        rule("bidding", "paused", Paused, "paused", "Resume when bids are wanted again."),
+        rule(
+            "chain",
+            "never_seen",
+            Degraded,
+            "chain_never_seen",
+            "Check chain.node in the settings and that the node answers.",
+        ),
+        rule(
+            "chain",
+            "silent",
+            Degraded,
+            "chain_silent",
+            "Check the node, or set chain.node to another.",
+        ),
+        rule(
+            "chain",
+            "halted",
+            Degraded,
+            "chain_halted",
+            "Compare with other nodes: the chain stands still, or only this node.",
+        ),
+        rule(
+            "stream",
+            "deaf",
+            Deaf,
+            "stream_deaf",
+            "Check the indexer that pushes, its signature and its address of this gateway.",
+        ),
+        rule(
+            "inventory",
+            "",
+            Degraded,
+            "inventory_old",
+            "Check that the cluster answers; without its inventory nothing is bid.",
+        ),
+        rule(
+            "bidding",
+            "no_signer",
+            Degraded,
+            "no_signer",
+            "Give this process the key, or run a worker that has it.",
+        ),
+        rule(
+            "stream",
+            "behind",
+            Degraded,
+            "stream_behind",
+            "Wait for the indexer, or ask its operator; open orders are still found on chain.",
+        ),
+        rule("stream", "gap", Degraded, "stream_gap", "Wait for the backfill, or ask for it now."),
+        rule(
+            "stream",
+            "halted",
+            Degraded,
+            "chain_halted",
+            "Compare with other nodes: the chain stands still, or only this node.",
+        ),
+    ]
+};
+
+impl Rule {
+    fn is_about(&self, condition: &Condition) -> bool {
+        let name = condition.name.split('/').next().unwrap_or_default();
+        condition.verdict != Verdict::Good
+            && name == self.name
+            && (self.reason.is_empty() || condition.reason == self.reason)
+    }
+}
+
+/// How a provider in these conditions stands: the worst of them decides. A stream that is deaf beside one that is heard makes
+/// it degraded only.
+#[must_use]
+pub fn judge(conditions: &[Condition]) -> Judgement {
+    let found = RULES.iter().find_map(|rule| {
+        let condition = conditions.iter().find(|condition| rule.is_about(condition))?;
+        Some((rule, condition))
+    });
+    let Some((rule, condition)) = found else { return judge_unlisted(conditions) };
+    let hears =
+        |condition: &Condition| condition.name.starts_with("stream/") && condition.reason != "deaf";
+    let verdict = match rule.verdict {
+        ProviderVerdict::Deaf if conditions.iter().any(hears) => ProviderVerdict::Degraded,
+        verdict => verdict,
+    };
+    Judgement {
+        verdict,
+        reason: rule.code.to_owned(),
+        message: message(rule, condition, conditions),
+        action: rule.action,
+    }
+}
+
+/// What no rule names: something that another part of the program reports as worse, or nothing at all.
+fn judge_unlisted(conditions: &[Condition]) -> Judgement {
+    match conditions.iter().find(|condition| condition.verdict != Verdict::Good) {
+        Some(condition) => Judgement {
+            verdict: ProviderVerdict::Degraded,
+            reason: format!("{}_{}", condition.name.replace('/', "_"), condition.reason),
+            message: condition.message.clone().unwrap_or_else(|| condition.reason.to_owned()),
+            action: "See /readyz for all that was looked at.",
+        },
+        None => Judgement {
+            verdict: ProviderVerdict::Bidding,
+            reason: "open".to_owned(),
+            message: "Orders that fit the policy and the cluster are bid on.".to_owned(),
+            action: "",
+        },
+    }
+}
+
+fn message(rule: &Rule, condition: &Condition, conditions: &[Condition]) -> String {
+    if rule.name != "stream" {
+        return condition.message.clone().unwrap_or_else(|| rule.code.replace('_', " "));
+    }
+    // Everyone reads this: how many streams, not which.
+    let all = conditions.iter().filter(|other| other.name.starts_with("stream/")).count();
+    let so = conditions.iter().filter(|other| rule.is_about(other)).count();
+    let what = match rule.reason {
+        "deaf" => "nothing is heard",
+        "behind" => "the indexer is behind the chain",
+        "gap" => "blocks are missing",
+        _ => "no new block comes",
+    };
+    format!("{what} on {so} of {all} streams")
+}
+
+fn coarse(age: SignedDuration) -> u64 {
+    let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
+    let step = if seconds < 60 { 10 } else { 60 };
+    seconds / step * step
+}
+
+fn freshness(tip: Option<&Tip>, streams: &[StreamView], now: Timestamp) -> FreshnessView {
+    let used = || streams.iter().filter(|stream| !stream.deleted);
+    let count = |is: &dyn Fn(&&StreamView) -> bool| {
+        u64::try_from(used().filter(is).count()).unwrap_or(u64::MAX)
+    };
+    FreshnessView {
+        height: tip.map(|tip| tip.height.0),
+        block_time: tip.map(|tip| tip.time),
+        age_s: tip.map(|tip| coarse(now.duration_since(tip.time))),
+        streams: count(&|_| true),
+        deaf: count(&|stream| stream.freshness == "deaf"),
+        gaps: count(&|stream| !stream.gaps.is_empty()),
+    }
+}
+
+async fn totals(provider: &Provider, now: Timestamp) -> Result<TotalsView, Error> {
+    let since = now.saturating_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+    let Totals { orders, bids, leases, running } = provider.store.totals(since).await?;
+    Ok(TotalsView {
+        orders_24h: orders,
+        bids_24h: bids,
+        leases_24h: leases,
+        leases_active: running,
+    })
+}
+
+/// How the provider stands. A store that gives no answer is a verdict and no error.
+pub async fn overview(provider: &Provider, draining: bool) -> OverviewView {
+    let now = provider.clock.now();
+    let Judgement { verdict, reason, message, action } =
+        judge(&health(provider, draining).await.conditions);
+    let observed = provider.store.observation("tip").await.ok().flatten();
+    let tip: Option<Tip> = observed.and_then(|found| serde_json::from_value(found.body).ok());
+    let streams = streams(provider).await.unwrap_or_default();
+    let identity = provider.store.chain_identity().await.ok().flatten();
+    OverviewView {
+        verdict,
+        reason,
+        message,
+        action: action.to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+        chain_id: identity.map(|identity| identity.chain_id),
+        provider: provider.address.to_string(),
+        freshness: freshness(tip.as_ref(), &streams, now),
+        totals: totals(provider, now).await.unwrap_or_default(),
+    }
+}

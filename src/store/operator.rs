@@ -1,0 +1,166 @@
+//! What an operator's page reads and writes: the funnel, maintenance, sessions, and counts of what changed.
+
+use jiff::Timestamp;
+use sqlx::{
+    SqliteConnection, query, query_as,
+    types::{Json, Text},
+};
+
+use super::{
+    columns::{Micros, unsigned},
+    error::Failure,
+    open::Sqlite,
+    reading::{append_audit, reached},
+    sql,
+    subjects::wake_all,
+};
+use crate::{
+    domain::OrderId,
+    provider::{
+        intent::CREATE_BID,
+        port::{
+            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Session,
+            Subject, Topic, Totals,
+        },
+    },
+};
+
+/// Notes in a transaction that it changes rows of these kinds.
+pub(super) async fn count_changes(
+    connection: &mut SqliteConnection,
+    topics: &[Topic],
+) -> Result<(), Failure> {
+    if !topics.is_empty() {
+        query(sql::COUNT_CHANGES).bind(Json(topics)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+impl Sqlite {
+    pub(super) async fn read_changes(&self) -> Result<Changes, Failure> {
+        let rows: Vec<(String, i64)> = query_as(sql::CHANGES).fetch_all(&self.readers).await?;
+        let topic = |word: &str| Topic::ALL.into_iter().find(|topic| topic.as_str() == word);
+        let counts =
+            rows.into_iter().filter_map(|(word, count)| Some((topic(&word)?, unsigned(count))));
+        Ok(Changes(counts.collect()))
+    }
+
+    pub(super) async fn read_funnel(
+        &self,
+        since: Timestamp,
+        sample: u32,
+    ) -> Result<Vec<FunnelRow>, Failure> {
+        type Row = (i64, Option<String>, i64, Text<OrderId>);
+        let rows: Vec<Row> = query_as(sql::FUNNEL)
+            .bind(Micros(since))
+            .bind(i64::from(sample.max(1)))
+            .bind(CREATE_BID)
+            .fetch_all(&self.readers)
+            .await?;
+        let mut found: Vec<FunnelRow> = Vec::new();
+        for (rank, held_by, orders, Text(id)) in rows {
+            let reached = reached(rank, held_by);
+            match found.last_mut() {
+                Some(row) if row.reached == reached => row.sample.push(id),
+                _ => found.push(FunnelRow { reached, orders: unsigned(orders), sample: vec![id] }),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn read_totals(&self, since: Timestamp) -> Result<Totals, Failure> {
+        let (orders, bids, leases, running): (i64, i64, i64, i64) = query_as(sql::TOTALS)
+            .bind(Micros(since))
+            .bind(i64::from(FunnelStage::InBlock.rank()))
+            .bind(i64::from(FunnelStage::Won.rank()))
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(Totals {
+            orders: unsigned(orders),
+            bids: unsigned(bids),
+            leases: unsigned(leases),
+            running: unsigned(running),
+        })
+    }
+
+    pub(super) async fn read_maintenance(&self) -> Result<Maintenance, Failure> {
+        type Row = (String, String, String, Micros);
+        let row: Option<Row> = query_as(sql::MAINTENANCE).fetch_optional(&self.readers).await?;
+        let Some((word, reason, actor, since)) = row else { return Ok(Maintenance::default()) };
+        let state = MaintenanceState::from_text(&word)
+            .ok_or_else(|| Failure::Request(format!("{word:?} is no state of maintenance")))?;
+        Ok(Maintenance { state, reason, actor, since: Some(since.0) })
+    }
+
+    pub(super) async fn keep_maintenance(
+        &self,
+        wanted: &Maintenance,
+        audit: &AuditLine,
+        wake: &[Subject],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut tx = self.write().await?;
+        query(sql::SET_MAINTENANCE)
+            .bind(wanted.state.as_str())
+            .bind(&wanted.reason)
+            .bind(&wanted.actor)
+            .bind(Micros(wanted.since.unwrap_or(now)))
+            .execute(&mut *tx)
+            .await?;
+        append_audit(&mut tx, std::slice::from_ref(audit)).await?;
+        wake_all(&mut tx, wake, now).await?;
+        count_changes(&mut tx, &[Topic::Maintenance]).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn keep_session(
+        &self,
+        session: &Session,
+        most: u32,
+        audit: &AuditLine,
+    ) -> Result<(), Failure> {
+        let mut tx = self.write().await?;
+        query(sql::INSERT_SESSION)
+            .bind(&session.digest[..])
+            .bind(Micros(session.opened_at))
+            .bind(Micros(session.expires_at))
+            .execute(&mut *tx)
+            .await?;
+        query(sql::FORGET_SESSIONS)
+            .bind(Micros(session.opened_at))
+            .bind(i64::from(most))
+            .execute(&mut *tx)
+            .await?;
+        append_audit(&mut tx, std::slice::from_ref(audit)).await?;
+        count_changes(&mut tx, &[Topic::Sessions]).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn read_session(&self, digest: &[u8; 32]) -> Result<Option<Session>, Failure> {
+        let row: Option<(Micros, Micros)> =
+            query_as(sql::SESSION).bind(&digest[..]).fetch_optional(&self.readers).await?;
+        Ok(row.map(|(opened, expires)| Session {
+            digest: *digest,
+            opened_at: opened.0,
+            expires_at: expires.0,
+        }))
+    }
+
+    pub(super) async fn forget_session(
+        &self,
+        digest: &[u8; 32],
+        audit: &AuditLine,
+    ) -> Result<bool, Failure> {
+        let mut tx = self.write().await?;
+        let ended = query(sql::END_SESSION).bind(&digest[..]).execute(&mut *tx).await?;
+        if ended.rows_affected() == 0 {
+            return Ok(false);
+        }
+        append_audit(&mut tx, std::slice::from_ref(audit)).await?;
+        count_changes(&mut tx, &[Topic::Sessions]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
