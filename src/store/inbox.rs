@@ -243,8 +243,8 @@ impl Sqlite {
         if plan.refuse {
             return Ok(Ingested::Refused { state });
         }
-        let wakes_subjects = plan.events.iter().any(|event| event.subject.is_some());
-        if wakes_subjects && self.is_full(&mut tx, delivery.received_at).await? {
+        let wakes = plan.events.iter().filter(|event| event.subject.is_some()).count();
+        if wakes > 0 && self.is_full(&mut tx, wakes, delivery.received_at).await? {
             return Ok(Ingested::Full);
         }
         let known = known_contents(&mut tx, &plan.events).await?;
@@ -285,14 +285,22 @@ impl Sqlite {
     async fn is_full(
         &self,
         connection: &mut SqliteConnection,
+        wakes: usize,
         now: Timestamp,
     ) -> Result<bool, Failure> {
+        let more = u64::try_from(wakes).unwrap_or(u64::MAX);
+        let limit = u64::from(self.settings.max_waiting);
+        if self.waiting.has_room(more, limit, now) {
+            return Ok(false);
+        }
         let waiting: i64 = query_scalar(sql::WAITING)
             .bind(Micros(now))
-            .bind(i64::from(self.settings.max_waiting))
+            .bind(signed(limit))
             .fetch_one(connection)
             .await?;
-        Ok(waiting >= i64::from(self.settings.max_waiting))
+        let waiting = unsigned(waiting);
+        self.waiting.counted(waiting.saturating_add(more), now);
+        Ok(waiting >= limit)
     }
 
     pub(super) async fn read_stream(&self, name: &str) -> Result<Option<StreamRow>, Failure> {

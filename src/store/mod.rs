@@ -32,6 +32,7 @@ mod page;
 mod reading;
 mod sql;
 mod subjects;
+mod waiting;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

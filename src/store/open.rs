@@ -3,6 +3,7 @@
 use std::{
     fs::OpenOptions,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::error::{Failure, OpenError};
+use super::{
+    error::{Failure, OpenError},
+    waiting::Waiting,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
@@ -54,6 +58,7 @@ pub struct Sqlite {
     writer: SqlitePool,
     pub(super) readers: SqlitePool,
     pub(super) settings: Settings,
+    pub(super) waiting: Arc<Waiting>,
 }
 
 /// The newest schema that this program knows.
@@ -112,6 +117,7 @@ impl Sqlite {
                 readers: pool(settings.readers.max(1))
                     .connect_lazy_with(options(&path).pragma("query_only", "ON")),
                 settings,
+                waiting: Arc::default(),
             }),
         }
     }
