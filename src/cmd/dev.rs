@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     devnet as world, host, parts,
+    reload::{Fit, Watch},
     serve::{self, Serving},
     settings::{Settings, Stream, Verifying},
 };
@@ -191,6 +192,8 @@ impl Dev {
             let poll = Duration::from_millis(settings.chain.poll_ms);
             tasks.spawn(async move { serve::work(&provider, poll, &stop).await });
         }
+        let watch = Watch::new(&settings, provider.clone(), as_in_the_world(&settings))?;
+        tasks.spawn(watch.run(stop.clone()));
         start_relay(&devnet.rpc_url(), &url, &data.join("relay"), feed, &stop, &tasks)?;
         tasks.close();
         Ok(Self {
@@ -214,6 +217,23 @@ impl Dev {
         }
         self.devnet.shutdown().await;
     }
+}
+
+/// What the world decides stays as it is when the settings are read again.
+fn as_in_the_world(settings: &Settings) -> Fit {
+    let world = settings.clone();
+    Box::new(move |again| {
+        again.listen.clone_from(&world.listen);
+        again.admin.clone_from(&world.admin);
+        again.store.clone_from(&world.store);
+        again.chain.node.clone_from(&world.chain.node);
+        again.chain.poll_ms = world.chain.poll_ms;
+        again.cluster.kind.clone_from(&world.cluster.kind);
+        again.cluster.url.clone_from(&world.cluster.url);
+        if let Some(relay) = world.streams.get(STREAM) {
+            again.streams.insert(STREAM.to_owned(), relay.clone());
+        }
+    })
 }
 
 fn start_relay(

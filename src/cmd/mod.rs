@@ -7,9 +7,11 @@ pub mod migrate;
 pub mod openapi;
 pub mod parts;
 pub mod relay;
+pub mod reload;
 pub mod serve;
 pub mod settings;
 pub mod step;
+pub mod store;
 pub mod tenant;
 pub mod webhook;
 
@@ -42,6 +44,8 @@ enum Command {
     Step(step::Args),
     /// Bring the store up to date.
     Migrate,
+    /// Back the store up, put a backup back, or check it.
+    Store(store::Args),
     /// Print the OpenAPI document.
     Openapi(openapi::Args),
     /// Print every setting with its default and meaning.
@@ -85,6 +89,7 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args, config).await,
         Command::Step(args) => step::run(args, config).await,
         Command::Migrate => migrate::run(config).await,
+        Command::Store(args) => store::run(args, config).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Settings => {
             print!("{}", settings::DEFAULTS);

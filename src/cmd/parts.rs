@@ -1,11 +1,12 @@
 //! Puts adapters behind the ports, as the settings say.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use super::{
     host::{HostClock, HostEntropy},
+    reload::rules_of,
     settings::Settings,
 };
 use crate::{
@@ -39,7 +40,7 @@ pub async fn provider_with_key(
 ) -> anyhow::Result<Arc<Provider>> {
     let path = &settings.store.path;
     store::migrate(path).await.with_context(|| format!("migrate {}", path.display()))?;
-    let store = store::Sqlite::open(path, store::Settings::default())
+    let store = store::Sqlite::open(path, store_settings(settings))
         .await
         .with_context(|| format!("open {}", path.display()))?;
     let mut node = NodeSettings::new(&settings.chain.node);
@@ -53,9 +54,9 @@ pub async fn provider_with_key(
         (None, address) => address.parse().context("key.address")?,
     };
     refuse_development_parts(settings, &address, node.as_ref()).await?;
-    Ok(Arc::new(Provider::new(Parts {
+    let provider = Arc::new(Provider::new(Parts {
         store: Arc::new(store),
-        indexer: Some(Arc::new(Pull::new(&pull_urls(settings), node.clone())?)),
+        indexer: Some(Arc::new(Pull::new(&settings.pull_urls(), node.clone())?)),
         chain: node,
         cluster: cluster(settings)?,
         signer,
@@ -63,13 +64,22 @@ pub async fn provider_with_key(
         entropy: Arc::new(HostEntropy),
         address,
         settings: settings.provider()?,
-    })))
+    }));
+    provider
+        .take_rules_of_settings(&rules_of(settings))
+        .await
+        .context("take policy and prices of the settings")?;
+    Ok(provider)
 }
 
-/// The pull APIs that the settings name, by stream.
-fn pull_urls(settings: &Settings) -> BTreeMap<String, String> {
-    let named = settings.streams.iter().filter(|(_, stream)| !stream.pull_url.is_empty());
-    named.map(|(name, stream)| (name.clone(), stream.pull_url.clone())).collect()
+/// What the settings say of the store.
+#[must_use]
+pub fn store_settings(settings: &Settings) -> store::Settings {
+    let key_file = &settings.seal.key_file;
+    store::Settings {
+        key_file: (!key_file.is_empty()).then(|| key_file.into()),
+        ..store::Settings::default()
+    }
 }
 
 /// Test keys are public and the simulated cluster runs nothing: neither may serve a chain where money is real.

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{parts, settings::Settings};
+use super::{parts, reload::Watch, settings::Settings};
 use crate::{
     gateway,
     provider::{
@@ -47,7 +47,8 @@ pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> 
             work(&provider, Duration::from_millis(settings.chain.poll_ms), &stop).await;
         }
     };
-    let (served, ()) = tokio::join!(serving.run(stop.clone()), worker);
+    let watch = Watch::new(&settings, provider.clone(), Box::new(|_| {}))?;
+    let (served, (), ()) = tokio::join!(serving.run(stop.clone()), worker, watch.run(stop.clone()));
     served?;
     Ok(ExitCode::SUCCESS)
 }

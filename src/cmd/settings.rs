@@ -13,7 +13,10 @@ use crate::{
     bidengine::{Policy, Prices},
     domain::{Amount, Denom, Price},
     event::signature::StreamKey,
-    provider::settings::{Settings as ProviderSettings, StreamSettings},
+    provider::{
+        policy::nearest,
+        settings::{Settings as ProviderSettings, StreamSettings},
+    },
 };
 
 /// The manual, and the defaults.
@@ -65,6 +68,7 @@ pub struct Settings {
     pub listen: Listen,
     pub admin: Admin,
     pub store: Store,
+    pub seal: Seal,
     pub chain: Chain,
     pub key: Key,
     pub cluster: Cluster,
@@ -75,6 +79,24 @@ pub struct Settings {
     pub worker: Worker,
     pub log: Log,
     pub streams: BTreeMap<String, Stream>,
+    /// Where they were read from, so that they can be read again.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// Where settings were read from.
+#[derive(Clone, Default)]
+pub struct Origin {
+    /// The file.
+    pub file: Option<PathBuf>,
+    variables: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A variable may hold a stream's key.
+        f.debug_struct("Origin").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 /// `[listen]`.
@@ -102,6 +124,14 @@ pub struct Admin {
 #[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
 pub struct Store {
     pub path: PathBuf,
+}
+
+/// `[seal]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
+pub struct Seal {
+    pub key_file: String,
 }
 
 /// `[chain]`.
@@ -272,14 +302,62 @@ impl Settings {
             refuse_unknown(&origin, "", &given, &defaults)?;
             merge(&mut merged, given);
         }
+        let mut origin =
+            Origin { file: file.map(std::path::Path::to_owned), variables: Vec::new() };
         for (name, text) in variables {
             if let Some(given) = variable(&name, &text, &defaults)? {
                 merge(&mut merged, given);
+                origin.variables.push((name, text));
             }
         }
-        Value::Table(merged)
-            .try_into()
-            .map_err(|error: toml::de::Error| SettingsError::Value(error.message().to_owned()))
+        let settings: Self =
+            Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
+                SettingsError::Value(without_texts(error.message()))
+            })?;
+        Ok(Self { origin, ..settings })
+    }
+
+    /// Reads the same file and the same variables again.
+    ///
+    /// # Errors
+    /// [`SettingsError`], as [`Settings::load`].
+    pub fn read_again(&self) -> Result<Self, SettingsError> {
+        Self::load(self.origin.file.as_deref(), self.origin.variables.clone())
+    }
+
+    /// The sections that a process is put together with and that differ in `other`.
+    #[must_use]
+    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        // None of these sections holds a secret, so their debug form is all of them.
+        let sections = |of: &Self| {
+            [
+                ("listen", format!("{:?}", of.listen)),
+                ("admin", format!("{:?}", of.admin)),
+                ("store", format!("{:?}", of.store)),
+                ("seal", format!("{:?}", of.seal)),
+                ("chain.node", of.chain.node.clone()),
+                ("chain.id", of.chain.id.clone()),
+                ("chain.poll_ms", of.chain.poll_ms.to_string()),
+                ("key", format!("{:?}", of.key)),
+                ("cluster.kind", of.cluster.kind.clone()),
+                ("cluster.url", of.cluster.url.clone()),
+                ("log", format!("{:?}", of.log)),
+                ("streams' pull_url", format!("{:?}", of.pull_urls())),
+            ]
+        };
+        sections(self)
+            .into_iter()
+            .zip(sections(other))
+            .filter(|(mine, theirs)| mine != theirs)
+            .map(|((name, _), _)| name)
+            .collect()
+    }
+
+    /// The pull APIs of the streams, by name.
+    #[must_use]
+    pub fn pull_urls(&self) -> BTreeMap<String, String> {
+        let named = self.streams.iter().filter(|(_, stream)| !stream.pull_url.is_empty());
+        named.map(|(name, stream)| (name.clone(), stream.pull_url.clone())).collect()
     }
 
     /// The use cases' part of the settings.
@@ -357,6 +435,15 @@ fn parse(origin: &str, text: &str) -> Result<Table, SettingsError> {
             error.span().map(|span| format!(" at byte {}", span.start)).unwrap_or_default()
         ),
     })
+}
+
+/// A message without the texts that it quotes: a key that was put in the wrong place must not reach a log.
+fn without_texts(message: &str) -> String {
+    let mut kept = String::new();
+    for (place, part) in message.split('"').enumerate() {
+        kept.push_str(if place % 2 == 0 { part } else { "\"…\"" });
+    }
+    kept
 }
 
 fn merge(into: &mut Table, from: Table) {
@@ -455,15 +542,6 @@ fn refuse_unknown(
     Ok(())
 }
 
-/// The name with the least edits, if they are few.
-fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .filter(|(distance, name)| *distance <= name.len().max(given.len()) / 2)
-        .min()
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,6 +616,27 @@ mod tests {
         ] {
             assert!(error.to_string().contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        let error = load_file("[streams.acme]\nkeys = \"whsec_hunter2\"\n").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(error.to_string().contains("expected a sequence"), "{error}");
+    }
+
+    #[test]
+    fn settings_are_read_again_from_where_they_came() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[bid]\ntimeout_s = 60\n").unwrap();
+        let variables = [("LESSOR_CHAIN__ID".to_owned(), "a".to_owned())];
+        let before = Settings::load(Some(file.path()), variables).unwrap();
+        let text = "[bid]\ntimeout_s = 70\n[listen]\ndrain_s = 1\n[store]\npath = \"b.db\"\n";
+        std::fs::write(file.path(), text).unwrap();
+        let after = before.read_again().unwrap();
+        assert_eq!((after.bid.timeout_s, after.chain.id.as_str()), (70, "a"));
+        assert_eq!(before.fixed_differences(&after), ["listen", "store"]);
+        assert_eq!(before.fixed_differences(&before), Vec::<&str>::new());
     }
 
     #[test]

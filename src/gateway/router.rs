@@ -92,6 +92,8 @@ fn operator() -> Routes {
         .routes(routes!(r::maintenance::get, r::maintenance::put))
         .routes(routes!(r::session::open, r::session::get, r::session::end))
         .routes(routes!(r::stream::follow))
+        .routes(routes!(r::policy::get, r::policy::put))
+        .routes(routes!(r::policy::versions))
         .routes(routes!(r::audit::list))
         .routes(routes!(r::tick::tick))
 }

@@ -68,6 +68,9 @@ impl Provider {
         work: AccountWork,
         tip: &Tip,
     ) -> (AccountCommit, Vec<Transaction>) {
+        // A message that the rows of a backup want may be on its way already, in a transaction that they do not know.
+        let is_quiet = self.restore().is_some_and(|restore| restore.is_quiet(tip.time));
+        let wanted = if is_quiet { &[][..] } else { &work.wanted[..] };
         let mut commit = AccountCommit::default();
         let mut again = Vec::new();
         let looked: Vec<(Transaction, Looked)> = stream::iter(work.unsettled)
@@ -93,8 +96,7 @@ impl Provider {
         };
         let paused = paused.as_deref();
         // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
-        let preparing: Vec<_> = work
-            .wanted
+        let preparing: Vec<_> = wanted
             .iter()
             .enumerate()
             .map(|(index, effect)| async move {
@@ -110,7 +112,8 @@ impl Provider {
             }
         }
         // Until it is handed over or found, it is somebody's to look at again soon: ours, or another's if we die.
-        if open || !commit.signed.is_empty() || !again.is_empty() {
+        let waits = is_quiet && !work.wanted.is_empty();
+        if open || waits || !commit.signed.is_empty() || !again.is_empty() {
             commit.wake_at = self.after(LOOK_AGAIN);
         }
         (commit, again)
@@ -148,7 +151,7 @@ impl Provider {
                 at: self.after(PAUSED_AGAIN).unwrap_or(Timestamp::MAX),
             });
         }
-        match self.still_wanted(&intent, tip).await {
+        match self.still_wanted(&intent, effect, tip).await {
             Ok(None) => {}
             Ok(Some(reason)) => return Err(failed(reason)),
             Err(error) => return Err(later(&error)),
@@ -226,9 +229,23 @@ impl Provider {
     async fn still_wanted(
         &self,
         intent: &ChainIntent,
+        effect: &Effect,
         tip: &Tip,
     ) -> Result<Option<String>, ChainError> {
-        let ChainIntent::CloseBid { bid, only_if, .. } = intent else { return Ok(None) };
+        let (bid, only_if) = match intent {
+            ChainIntent::CloseBid { bid, only_if, .. } => (bid, only_if),
+            ChainIntent::CreateBid { order, provider, .. } => {
+                // Only a backup can want a bid that is there: others are on chain before this row says so.
+                let from_backup =
+                    self.restore().is_some_and(|restore| effect.wanted_at <= restore.restored_at);
+                let found = if from_backup {
+                    self.bid(&order.bid(provider), tip.height).await?
+                } else {
+                    None
+                };
+                return Ok(found.map(|bid| format!("the bid is there and {}", bid.state)));
+            }
+        };
         let found = self.bid(bid, tip.height).await?;
         Ok(match found {
             Some(found) if found.state == *only_if => None,

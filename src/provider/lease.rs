@@ -90,6 +90,9 @@ pub struct LeaseRecord {
     pub applies: u32,
     /// What the cluster answered last, and when (host's time).
     pub status: Option<(Timestamp, LeaseStatus)>,
+    /// The restore since which the cluster was asked what runs; 0 for none.
+    #[serde(default)]
+    pub restore: u64,
 }
 
 /// What is known when a lease is advanced.
@@ -111,6 +114,8 @@ pub struct Facts<'a> {
     pub status: Option<(Timestamp, Option<&'a LeaseStatus>)>,
     /// How long a tenant has to upload a manifest, in block time; `None` for no limit.
     pub manifest_timeout: Option<SignedDuration>,
+    /// Counts the times that the rows were put back from a backup.
+    pub restore: u64,
 }
 
 /// What became of an effect.
@@ -173,7 +178,14 @@ impl LeaseRecord {
             applied: None,
             applies: 0,
             status: None,
+            restore: 0,
         }
+    }
+
+    /// Whether nothing of it is unknown since that restore: a lease that does not run needs no comparison.
+    #[must_use]
+    pub const fn is_compared(&self, restore: u64) -> bool {
+        self.restore >= restore || !self.state.is_running()
     }
 
     /// The deadline that this lease waits for.
@@ -215,7 +227,34 @@ pub fn advance(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     if record.phase == Phase::Gone {
         return Vec::new();
     }
-    if record.state.is_running() { run(record, facts) } else { end(record, facts) }
+    if !record.state.is_running() {
+        return end(record, facts);
+    }
+    if record.restore < facts.restore && !compare(record, facts) {
+        return Vec::new();
+    }
+    run(record, facts)
+}
+
+/// Takes in what the cluster runs after a restore: a manifest may have come and been applied in the time that the rows
+/// lost. Returns whether the cluster has answered; until then nothing follows from what the rows say.
+fn compare(record: &mut LeaseRecord, facts: &Facts<'_>) -> bool {
+    let Some((_, found)) = facts.status else { return false };
+    record.restore = facts.restore;
+    if let Some(status) = found {
+        let hash = status.manifest_hash.clone();
+        record.applied = Some(hash.clone());
+        if !matches!(record.phase, Phase::CloseWanted { .. }) {
+            record.phase = Phase::Running { hash };
+        }
+    } else {
+        record.applied = None;
+        if !matches!(record.phase, Phase::CloseWanted { .. } | Phase::Applying { .. }) {
+            // What the tenant uploaded may be lost: there is as long for it as at the start.
+            record.phase = awaiting(facts.block_time, facts.manifest_timeout);
+        }
+    }
+    true
 }
 
 /// The chain says that it ended.

@@ -26,8 +26,10 @@ pub mod intent;
 pub mod lease;
 pub mod maintenance;
 mod observe;
+pub mod policy;
 pub mod port;
 pub mod reconcile;
+mod restore;
 pub mod settings;
 pub mod step;
 pub mod stream;
@@ -37,12 +39,12 @@ pub mod workload;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 pub use error::{Error, Kind};
 use jiff::Timestamp;
-pub use settings::Settings;
+pub use settings::{Settings, SettingsFault};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
 use self::port::{Chain, Clock, Cluster, Entropy, Indexer, Signer, Store, Tip};
@@ -76,6 +78,8 @@ pub struct Provider {
     account_number: OnceCell<u64>,
     /// The registration and when it was read; an accelerator.
     registration: Mutex<Option<(Timestamp, Arc<deployment::Registration>)>>,
+    /// Whether the rows come from a backup.
+    restore: restore::Known,
     /// Held while the inventory is read, so that one step asks and the others take its answer.
     inventory_read: Mutex<()>,
     /// The newest block and when it was asked for; an accelerator, and held while it is asked for.
@@ -85,6 +89,8 @@ pub struct Provider {
     /// Reads that were taken out of streams' budgets and not used yet; lost with the process, which errs on the safe side.
     prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
     settings: RwLock<Arc<Settings>>,
+    /// What keeps the settings from being those that the operator wrote last.
+    settings_fault: RwLock<Option<SettingsFault>>,
 }
 
 /// What a [`Provider`] is made of.
@@ -128,11 +134,13 @@ impl Provider {
             identity: OnceCell::new(),
             account_number: OnceCell::new(),
             registration: Mutex::new(None),
+            restore: restore::Known::default(),
             inventory_read: Mutex::new(()),
             tip: Mutex::new(None),
             sending: Mutex::new(()),
             prepaid: Mutex::new(BTreeMap::new()),
             settings: RwLock::new(Arc::new(parts.settings)),
+            settings_fault: RwLock::new(None),
         }
     }
 
@@ -144,12 +152,31 @@ impl Provider {
             .map_or_else(|poisoned| poisoned.into_inner().clone(), |held| held.clone())
     }
 
-    /// Puts other settings in force; steps that run finish with the old ones.
-    pub fn replace_settings(&self, settings: Settings) {
-        let settings = Arc::new(settings);
-        match self.settings.write() {
-            Ok(mut held) => *held = settings,
-            Err(poisoned) => *poisoned.into_inner() = settings,
-        }
+    /// Puts other settings in force; steps that run finish with the old ones. Policy and prices stay as they are: their
+    /// newest version is in force ([`policy`]).
+    pub fn replace_settings(&self, mut settings: Settings) {
+        self.change_settings(|held| {
+            settings.policy.clone_from(&held.policy);
+            settings.prices.clone_from(&held.prices);
+            held.clone_from(&settings);
+        });
+    }
+
+    fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        let mut held = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = Settings::clone(&held);
+        change(&mut settings);
+        *held = Arc::new(settings);
+    }
+
+    /// What keeps the settings from being those that the operator wrote last.
+    #[must_use]
+    pub fn settings_fault(&self) -> Option<SettingsFault> {
+        self.settings_fault.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the settings are not those that the operator wrote last, or that they are again.
+    pub fn note_settings(&self, fault: Option<SettingsFault>) {
+        *self.settings_fault.write().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 }

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Error, Provider,
     port::{Commit, Loaded, OrderFilter, OrderRow, Subject, Tip},
 };
-use crate::domain::{BidState, DeploymentId, Height};
+use crate::domain::{BidState, DeploymentId, Height, OrderId};
+
+/// How soon rows and chain are compared again while a restore waits for it.
+const COMPARE_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// What the provider's subject keeps.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,36 +30,46 @@ impl Provider {
     pub(super) async fn run_provider(&self, loaded: Loaded, tip: &Tip) -> Result<(), Error> {
         self.forget_registration().await;
         self.registration().await?;
-        let different = self.differences(tip).await?;
+        let Compared { different, undecided, alive } = self.compare_with_chain(tip).await?;
+        let settled = self.settle_restore(tip, &alive, different.is_empty()).await?;
         let now = self.clock.now();
+        let differences = different.len() + undecided.len();
+        let mut wake = different;
+        let pace = if settled {
+            wake.extend(undecided);
+            self.settings().reconcile_every
+        } else {
+            COMPARE_AGAIN
+        };
         let record = ProviderRecord {
             reconciled_at: Some(now),
             reconciled_height: tip.height,
-            differences: u64::try_from(different.len()).unwrap_or(u64::MAX),
+            differences: u64::try_from(differences).unwrap_or(u64::MAX),
         };
         let commit = Commit {
             state: Some(serde_json::to_value(&record).unwrap_or_default()),
-            wake: different.into_iter().map(Subject::Deployment).collect(),
-            wake_at: now.checked_add(self.settings().reconcile_every).ok(),
+            wake: wake.into_iter().map(Subject::Deployment).collect(),
+            wake_at: now.checked_add(pace).ok(),
             ..Commit::default()
         };
         self.store.commit(&loaded.claim, now, &commit).await?;
         Ok(())
     }
 
-    /// Deployments whose rows do not say what the chain says.
-    async fn differences(&self, tip: &Tip) -> Result<BTreeSet<DeploymentId>, Error> {
+    /// Compares the rows with three lists of the chain.
+    async fn compare_with_chain(&self, tip: &Tip) -> Result<Compared, Error> {
         let (orders, bids, leases) = tokio::try_join!(
             self.chain.open_orders(tip.height),
             self.chain.provider_bids(&self.address, BidState::Open, tip.height),
             self.chain.provider_leases(&self.address, tip.height),
         )?;
         let mut different = BTreeSet::new();
+        let mut undecided = BTreeSet::new();
         for order in &orders.value {
             let known = self.store.order(&order.id).await?;
             // A declined order may fit by now: its step looks at how old the decision is.
             if known.is_none_or(|row| row.phase == "seen" || row.phase == "declined") {
-                different.insert(order.id.deployment().clone());
+                undecided.insert(order.id.deployment().clone());
             }
         }
         let open: BTreeSet<_> = bids.value.iter().map(|bid| bid.id.order.clone()).collect();
@@ -89,8 +102,18 @@ impl Provider {
                 after = Some(next);
             }
         }
-        Ok(different)
+        Ok(Compared { different, undecided, alive: open.into_iter().chain(running).collect() })
     }
+}
+
+/// What a comparison of rows and chain found.
+struct Compared {
+    /// Deployments whose rows do not say what the chain says of our bids and leases.
+    different: BTreeSet<DeploymentId>,
+    /// Deployments with open orders that are not bid on.
+    undecided: BTreeSet<DeploymentId>,
+    /// Orders with an open bid or a running lease of ours.
+    alive: BTreeSet<OrderId>,
 }
 
 fn agrees(row: &OrderRow, bid_is_open: bool, lease_runs: bool) -> bool {

@@ -44,6 +44,15 @@ pub struct Settings {
     pub streams: BTreeMap<String, StreamSettings>,
 }
 
+/// Why a process goes on with settings that are not those that the operator wrote last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsFault {
+    /// `bad_file`: what was written is not in force. `restart_needed`: some of it is not before a restart.
+    pub reason: &'static str,
+    /// What is wrong, for people; no secrets.
+    pub message: String,
+}
+
 /// What an operator sets of one stream.
 #[derive(Debug, Clone)]
 pub struct StreamSettings {

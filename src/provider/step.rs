@@ -75,12 +75,16 @@ impl Provider {
     /// it has asked the node.
     pub async fn step(&self, budget: Budget) -> Result<Pass, Error> {
         let mut pass = Pass::default();
+        if let Err(error) = self.follow_policy().await {
+            tracing::error!(error = %error, "the policy could not be read; the one in force stays");
+        }
         let mut asked = false;
         loop {
             let before = pass;
             let max_age = if asked { SignedDuration::ZERO } else { TIP_OF_A_PASS };
             match self.tip_within(max_age).await {
                 Ok(tip) => {
+                    self.look_at_restore(&tip).await?;
                     self.store.wake_due(tip.time).await?;
                     self.run_subjects(&tip, budget, &mut pass).await?;
                     pass.transactions += self.run_account(&tip).await?;
@@ -218,8 +222,9 @@ impl Provider {
             Err(error) if decides => return Err(error.into()),
             Err(_) => None,
         };
+        let restore = self.restore();
         let statuses = match before {
-            Some(record) => self.statuses(record).await,
+            Some(record) => self.statuses(record, restore.map_or(0, |found| found.number)).await,
             None => BTreeMap::new(),
         };
         Ok(Facts {
@@ -237,8 +242,9 @@ impl Provider {
                 Reservations::default()
             },
             paused: self.paused().await?,
+            restore,
             statuses,
-            manifests: loaded.manifests.iter().map(|manifest| manifest.hash.clone()).collect(),
+            manifests: loaded.manifests.clone(),
             effects: loaded.effects.clone(),
             now: self.clock.now(),
             ahead: loaded.hint.is_some_and(|hint| hint > read.at && hint <= soon(&tip)),
@@ -284,10 +290,11 @@ impl Provider {
     async fn statuses(
         &self,
         record: &DeploymentRecord,
+        restore: u64,
     ) -> BTreeMap<crate::domain::LeaseId, Option<super::port::LeaseStatus>> {
         // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
         let asked: Vec<_> = record
-            .workloads()
+            .workloads(restore)
             .map(|lease| async { (lease.id.clone(), self.cluster.status(&lease.id).await) })
             .collect();
         let answers: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;

@@ -89,8 +89,7 @@ impl Provider {
             let reason = format!("the deployment's hash is now {}", found.hash);
             return Ok(Carried::Superseded(reason));
         }
-        let stored = self.store.manifests(deployment).await?;
-        let Some(row) = stored.into_iter().find(|row| row.hash == hash) else {
+        let Some(row) = self.store.manifest(deployment, hash).await? else {
             return Ok(Carried::Refused("the manifest is not stored any more".to_owned()));
         };
         let Ok(manifest) = Manifest::from_json(row.body.as_bytes()) else {

@@ -13,6 +13,8 @@ use super::{
     columns::{Micros, unsigned},
     error::Failure,
     open::Sqlite,
+    reseal::manifest_row,
+    seal::Seal,
     sql,
     subjects::wake_all,
 };
@@ -156,22 +158,39 @@ pub(super) async fn hostnames_of(
         .collect())
 }
 
-pub(super) async fn manifests_of(
+/// The hashes of the manifests of these subjects, newest first.
+pub(super) async fn manifest_hashes_of(
     connection: &mut SqliteConnection,
     subjects: &[String],
-) -> Result<Vec<ManifestRow>, Failure> {
+) -> Result<Vec<(DeploymentId, String)>, Failure> {
     // A list of subjects holds the provider and streams too; only deployments have manifests.
-    let rows: Vec<(Text<DeploymentId>, String, String, Micros)> =
-        query_as(sql::MANIFESTS_OF).bind(Json(subjects)).fetch_all(connection).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(Text(deployment), hash, body, Micros(received_at))| ManifestRow {
-            deployment,
-            hash,
-            body,
-            received_at,
-        })
-        .collect())
+    let rows: Vec<(Text<DeploymentId>, String)> =
+        query_as(sql::MANIFEST_HASHES_OF).bind(Json(subjects)).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(Text(deployment), hash)| (deployment, hash)).collect())
+}
+
+#[derive(FromRow)]
+struct StoredManifest {
+    subject: Text<DeploymentId>,
+    hash: String,
+    body: String,
+    sealed_by: Option<String>,
+    received_at: Micros,
+}
+
+impl StoredManifest {
+    fn open(self, seal: &Seal) -> Result<ManifestRow, Failure> {
+        let Self { subject: Text(deployment), hash, body, sealed_by, received_at } = self;
+        let name = manifest_row(&deployment.to_string(), &hash);
+        let opened = match sealed_by {
+            Some(key_id) => seal.open_record(&name, &key_id, &body),
+            None => Ok(body),
+        };
+        let body = opened.map_err(|error| {
+            Failure::Sealed(format!("manifest {hash} of {deployment}: {error}"))
+        })?;
+        Ok(ManifestRow { deployment, hash, body, received_at: received_at.0 })
+    }
 }
 
 /// Sorts out which hostnames the leases get: a lease of another owner that holds one is a conflict, one of the same owner
@@ -232,6 +251,11 @@ impl Sqlite {
         hostnames: &[HostnameClaim],
         now: Timestamp,
     ) -> Result<ManifestStored, Failure> {
+        let name = manifest_row(&manifest.deployment.to_string(), &manifest.hash);
+        let sealed = self
+            .seal
+            .seal(&name, &manifest.body)
+            .map_err(|error| Failure::Sealed(format!("manifest {}: {error}", manifest.hash)))?;
         let mut tx = self.write().await?;
         let names: Vec<&str> = hostnames.iter().map(|claim| claim.hostname.as_str()).collect();
         let held = query_as(sql::HOSTNAMES_HELD).bind(Json(names)).fetch_all(&mut *tx).await?;
@@ -246,7 +270,8 @@ impl Sqlite {
         query(sql::STORE_MANIFEST)
             .bind(Text(&manifest.deployment))
             .bind(&manifest.hash)
-            .bind(&manifest.body)
+            .bind(sealed.body)
+            .bind(sealed.key_id)
             .bind(Micros(manifest.received_at))
             .execute(&mut *tx)
             .await?;
@@ -260,8 +285,22 @@ impl Sqlite {
         &self,
         deployment: &DeploymentId,
     ) -> Result<Vec<ManifestRow>, Failure> {
-        let mut connection = self.readers.acquire().await?;
-        manifests_of(&mut connection, &[deployment.to_string()]).await
+        let rows: Vec<StoredManifest> =
+            query_as(sql::MANIFESTS_OF).bind(Text(deployment)).fetch_all(&self.readers).await?;
+        rows.into_iter().map(|row| row.open(&self.seal)).collect()
+    }
+
+    pub(super) async fn read_manifest(
+        &self,
+        deployment: &DeploymentId,
+        hash: &str,
+    ) -> Result<Option<ManifestRow>, Failure> {
+        let row: Option<StoredManifest> = query_as(sql::MANIFEST)
+            .bind(Text(deployment))
+            .bind(hash)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| row.open(&self.seal)).transpose()
     }
 
     pub(super) async fn read_hostnames(

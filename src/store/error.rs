@@ -49,6 +49,29 @@ pub enum OpenError {
         /// The program's.
         known: i64,
     },
+    /// What is sealed in it cannot be opened.
+    #[error("the store {}: {source}", path.display())]
+    Seal {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: super::seal::SealError,
+    },
+    /// A backup is being put in its place.
+    #[error("the store {} is being restored: start again when `lessor store restore` has ended", path.display())]
+    Restoring {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A restore was killed while it moved files.
+    #[error(
+        "a restore of the store {} did not end: run `lessor store restore` again with the same backup",
+        path.display()
+    )]
+    HalfRestored {
+        /// Where.
+        path: PathBuf,
+    },
     /// The schema was not brought up to date.
     #[error("migrate the store {}: {source}", path.display())]
     Migrate {
@@ -98,6 +121,9 @@ pub(super) enum Failure {
     /// Where a page is to begin is nothing that a page gave.
     #[error("{0:?} is not a cursor that a page gave")]
     Cursor(String),
+    /// A sealed row does not open, or something cannot be sealed.
+    #[error("{0}")]
+    Sealed(String),
     /// What was asked for makes no sense, whatever the rows say.
     #[error("{0}")]
     Request(String),
@@ -108,7 +134,7 @@ impl Failure {
         let is_transient = match &self {
             Self::Sql(sqlx::Error::PoolTimedOut) => true,
             Self::Sql(error) => primary_code(error).is_some_and(|code| TRANSIENT.contains(&code)),
-            Self::Cursor(_) | Self::Request(_) => false,
+            Self::Cursor(_) | Self::Request(_) | Self::Sealed(_) => false,
         };
         let is_bad_cursor = matches!(self, Self::Cursor(_));
         StoreError { doing, is_transient, is_bad_cursor, source: Box::new(self) }

@@ -6,13 +6,17 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | `open` | the file, its schema, its connections |
+//! | `open`, `lock` | the file, its schema, its connections, who has it open |
+//! | [`backup`], [`check`] | what an operator does with the file: copy it, put it back, look at it |
 //! | `sql` | every statement |
 //! | `inbox` | deliveries, streams, events |
 //! | `subjects` | wakes, claims, deadlines |
 //! | `commit` | one step's commit |
 //! | `effects`, `account` | what executors carry out, and the transactions that hold it |
 //! | `capacity` | reservations, hostnames, manifests |
+//! | [`seal`], [`reseal`] | what is encrypted in the file, and with which key |
+//! | `policies` | versions of policy and prices |
+//! | `restored` | what is known of the time since a backup was put back |
 //! | `reading`, `page` | orders, decisions, observations, audit |
 //! | `operator` | the funnel, maintenance, sessions, counts of what changed |
 //!
@@ -20,16 +24,23 @@
 //! back, and a worker that slept through both must still find its fence too old.
 
 mod account;
+pub mod backup;
 mod capacity;
+pub mod check;
 mod columns;
 mod commit;
 mod effects;
 mod error;
 mod inbox;
+mod lock;
 mod open;
 mod operator;
 mod page;
+mod policies;
 mod reading;
+pub mod reseal;
+mod restored;
+pub mod seal;
 mod sql;
 mod subjects;
 mod waiting;
@@ -47,9 +58,10 @@ use crate::{
     provider::port::{
         AccountCommit, AccountWork, AuditLine, ChainIdentity, Changes, Claim, Commit, Committed,
         Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
-        Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, Observation, OrderFilter,
-        OrderRow, Page, Plan, Reservations, Session, Spent, Store, StoreError, StreamChange,
-        StreamRow, StreamState, Subject, Totals, Transaction,
+        Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy, Observation,
+        OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Session,
+        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Totals,
+        Transaction,
     },
 };
 
@@ -251,6 +263,16 @@ impl Store for Sqlite {
             .map_err(|failure| failure.while_doing("read manifests"))
     }
 
+    async fn manifest(
+        &self,
+        deployment: &DeploymentId,
+        hash: &str,
+    ) -> Result<Option<ManifestRow>, StoreError> {
+        self.read_manifest(deployment, hash)
+            .await
+            .map_err(|failure| failure.while_doing("read a manifest"))
+    }
+
     async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError> {
         self.read_hostnames(lease).await.map_err(|failure| failure.while_doing("read hostnames"))
     }
@@ -357,6 +379,49 @@ impl Store for Sqlite {
         limit: u32,
     ) -> Result<Page<AuditLine>, StoreError> {
         self.read_audit(after, limit).await.map_err(|failure| failure.while_doing("read the audit"))
+    }
+
+    async fn policy_version(&self) -> Result<u64, StoreError> {
+        self.read_policy_version()
+            .await
+            .map_err(|failure| failure.while_doing("read the policy's version"))
+    }
+
+    async fn newest_policy(&self, made_by: Option<&str>) -> Result<Option<PolicyRow>, StoreError> {
+        self.read_newest_policy(made_by)
+            .await
+            .map_err(|failure| failure.while_doing("read the policy"))
+    }
+
+    async fn policies(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<PolicyRow>, StoreError> {
+        self.read_policies(after, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read the policy's versions"))
+    }
+
+    async fn put_policy(
+        &self,
+        seen: u64,
+        new: &NewPolicy,
+        now: Timestamp,
+    ) -> Result<PolicyStored, StoreError> {
+        self.add_policy(seen, new, now)
+            .await
+            .map_err(|failure| failure.while_doing("store a version of the policy"))
+    }
+
+    async fn last_restore(&self) -> Result<Option<Restore>, StoreError> {
+        self.read_restore().await.map_err(|failure| failure.while_doing("read the last restore"))
+    }
+
+    async fn change_restore(&self, restore: &Restore) -> Result<(), StoreError> {
+        self.write_restore(restore)
+            .await
+            .map_err(|failure| failure.while_doing("write the state of a restore"))
     }
 
     async fn health(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The file: made, migrated, opened, with one connection that writes and a few that read.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,11 +11,15 @@ use sqlx::{
     ConnectOptions as _, Connection as _, Sqlite as Engine, SqliteConnection, SqlitePool,
     Transaction,
     migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
     error::{Failure, OpenError},
+    lock,
+    reseal::needed_keys,
+    seal::{Seal, default_key_file},
     waiting::Waiting,
 };
 
@@ -29,17 +33,27 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const STATEMENTS: usize = 256;
 
 /// What may be set about a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How many subjects may wait for a step before deliveries that wake more are refused with *full*.
     pub max_waiting: u32,
     /// How many connections read.
     pub readers: u32,
+    /// The file with the keys that seal manifests; beside the store when it is not given.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_waiting: 100_000, readers: 4 }
+        Self { max_waiting: 100_000, readers: 4, key_file: None }
+    }
+}
+
+impl Settings {
+    /// The key file of a store.
+    #[must_use]
+    pub fn key_file_of(&self, store: &Path) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| default_key_file(store))
     }
 }
 
@@ -58,6 +72,9 @@ pub struct Sqlite {
     writer: SqlitePool,
     pub(super) readers: SqlitePool,
     pub(super) settings: Settings,
+    pub(super) seal: Arc<Seal>,
+    /// Keeps a restore away while any clone is there.
+    _in_use: Arc<File>,
     pub(super) waiting: Arc<Waiting>,
 }
 
@@ -72,6 +89,7 @@ pub fn schema_version() -> i64 {
 /// # Errors
 /// [`OpenError`], with [`OpenError::Newer`] for a file that a newer program has migrated.
 pub async fn migrate(path: &Path) -> Result<Migrated, OpenError> {
+    let _in_use = lock::share(path)?;
     create(path)?;
     let engine = |source| OpenError::engine(path.to_owned(), source);
     let mut connection = options(path).connect().await.map_err(engine)?;
@@ -81,16 +99,25 @@ pub async fn migrate(path: &Path) -> Result<Migrated, OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found: from, known: to });
     }
     if from < to {
-        // Taking the write lock first lets two processes start at once: the second finds nothing left to do.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(engine)?;
-        MIGRATIONS.run(&mut *transaction).await.map_err(|source| match source {
-            MigrateError::Execute(source) => engine(source),
-            source => OpenError::Migrate { path: path.to_owned(), source },
-        })?;
-        transaction.commit().await.map_err(engine)?;
+        bring_up_to_date(path, &mut connection).await?;
     }
     connection.close().await.map_err(engine)?;
     Ok(Migrated { from, to })
+}
+
+/// Runs the migrations that a file lacks, all or none.
+pub(super) async fn bring_up_to_date(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    let engine = |source| OpenError::engine(path.to_owned(), source);
+    // Taking the write lock first lets two processes start at once: the second finds nothing left to do.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(engine)?;
+    MIGRATIONS.run(&mut *transaction).await.map_err(|source| match source {
+        MigrateError::Execute(source) => engine(source),
+        source => OpenError::Migrate { path: path.to_owned(), source },
+    })?;
+    transaction.commit().await.map_err(engine)
 }
 
 impl Sqlite {
@@ -102,24 +129,52 @@ impl Sqlite {
         if let Err(source) = std::fs::metadata(path) {
             return Err(OpenError::File { path: path.to_owned(), source });
         }
+        let in_use = Arc::new(lock::share(path)?);
         let engine = |source| OpenError::engine(path.to_owned(), source);
         let writer = pool(1).connect_with(options(path)).await.map_err(engine)?;
         let mut connection = writer.acquire().await.map_err(engine)?;
         let found = found_version(&mut connection).await.map_err(engine)?;
-        drop(connection);
         let known = schema_version();
-        let path = path.to_owned();
-        match found {
-            found if found < known => Err(OpenError::Older { path, found, needed: known }),
-            found if found > known => Err(OpenError::Newer { path, found, known }),
-            _ => Ok(Self {
-                writer,
-                readers: pool(settings.readers.max(1))
-                    .connect_lazy_with(options(&path).pragma("query_only", "ON")),
-                settings,
-                waiting: Arc::default(),
-            }),
+        if found < known {
+            return Err(OpenError::Older { path: path.to_owned(), found, needed: known });
         }
+        if found > known {
+            return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        }
+        let needed = needed_keys(&mut connection).await.map_err(engine)?;
+        drop(connection);
+        let seal = Seal::open(&settings.key_file_of(path), &needed)
+            .map_err(|source| OpenError::Seal { path: path.to_owned(), source })?;
+        let readers = pool(settings.readers.max(1))
+            .connect_lazy_with(options(path).pragma("query_only", "ON"));
+        let store = Self {
+            writer,
+            readers,
+            settings,
+            waiting: Arc::default(),
+            seal: Arc::new(seal),
+            _in_use: in_use,
+        };
+        store.seal_open_rows().await.map_err(|failure| match failure {
+            Failure::Sql(source) => engine(source),
+            Failure::Sealed(detail) | Failure::Request(detail) | Failure::Cursor(detail) => {
+                OpenError::Corrupt { path: path.to_owned(), detail }
+            }
+        })?;
+        Ok(store)
+    }
+
+    /// Reads the key file again, so that what is sealed from now on has its newest key.
+    ///
+    /// # Errors
+    /// [`super::seal::SealError`]; the keys that were read before stay.
+    pub fn read_keys_again(&self) -> Result<(), super::seal::SealError> {
+        self.seal.read_again()
+    }
+
+    /// The connection that writes, outside any transaction.
+    pub(super) async fn writer(&self) -> Result<PoolConnection<Engine>, Failure> {
+        Ok(self.writer.acquire().await?)
     }
 
     /// Ends the connections and folds the log into the file. A store that is dropped instead loses nothing.
@@ -188,7 +243,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// The newest migration that was applied; 0 when none was.
-async fn found_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+pub(super) async fn found_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     const HAS_TABLE: &str = "
         SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations')";
     const VERSION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";

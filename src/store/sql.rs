@@ -22,6 +22,106 @@ pub(super) const RECORD_CHAIN_IDENTITY: &str = "
     VALUES (1, $1, $2, $3)
     ON CONFLICT (id) DO NOTHING";
 
+// -- policy and prices
+
+pub(super) const POLICY_VERSION: &str = "SELECT coalesce(max(version), 0) FROM policies";
+pub(super) const NEWEST_POLICY: &str = "
+    SELECT version, body, made_at, made_by, reason FROM policies
+    WHERE $1 IS NULL OR made_by = $1 ORDER BY version DESC LIMIT 1";
+pub(super) const POLICIES: &str = "
+    SELECT version, body, made_at, made_by, reason FROM policies
+    WHERE version < $1 ORDER BY version DESC LIMIT $2";
+pub(super) const ADD_POLICY: &str = "
+    INSERT INTO policies (version, body, made_at, made_by, reason) VALUES ($1, $2, $3, $4, $5)";
+
+// -- restores
+
+/// The last restore, with how many deployments that have something of ours no step has looked at since.
+pub(super) const LAST_RESTORE: &str = "
+    SELECT r.number, r.restored_at, r.quiet_until, r.settled_height,
+        CASE WHEN r.settled_height IS NOT NULL THEN 0 ELSE
+            (SELECT count(*) FROM subjects AS s
+             WHERE s.kind = 'deployment' AND s.state IS NOT NULL
+               AND coalesce(s.state ->> 'restore', 0) < r.number
+               AND EXISTS (SELECT 1 FROM orders AS o
+                    WHERE o.id > s.subject || '/' AND o.id < s.subject || '0'
+                      AND (o.phase NOT IN ('won', 'lost', 'done')
+                        OR o.lease IN ('active', 'reclaiming'))))
+        END
+    FROM restores AS r ORDER BY r.number DESC LIMIT 1";
+pub(super) const CHANGE_RESTORE: &str =
+    "UPDATE restores SET quiet_until = $2, settled_height = $3 WHERE number = $1";
+pub(super) const RECORD_RESTORE: &str = "
+    INSERT INTO restores (number, restored_at)
+    SELECT coalesce(max(number), 0) + 1, $1 FROM restores";
+/// No process that had a claim in a backup still runs. What has anything of ours is due at once.
+pub(super) const END_ALL_CLAIMS: &str = "
+    UPDATE subjects SET worker = NULL, free_at = 0, failures = 0,
+        due_at = CASE WHEN kind <> 'deployment' OR EXISTS
+            (SELECT 1 FROM orders AS o
+             WHERE o.id > subjects.subject || '/' AND o.id < subjects.subject || '0'
+               AND (o.phase NOT IN ('won', 'lost', 'done') OR o.lease IN ('active', 'reclaiming')))
+            THEN 0 ELSE due_at END";
+pub(super) const END_ALL_EFFECT_CLAIMS: &str =
+    "UPDATE effects SET claimed = 0, worker = NULL, free_at = 0 WHERE claimed = 1";
+/// Observations that must be made anew.
+pub(super) const FORGET_WHAT_WAS_SEEN: &str =
+    "DELETE FROM observations WHERE key IN ('tip', 'inventory', 'registration')";
+
+// -- what a check looks at
+
+pub(super) const RESTORE_WAITS: &str =
+    "SELECT EXISTS (SELECT 1 FROM restores WHERE settled_height IS NULL)";
+pub(super) const ROW_COUNTS: &str = "
+    SELECT 'audit', count(*) FROM audit
+    UNION ALL SELECT 'decisions', count(*) FROM decisions
+    UNION ALL SELECT 'deliveries', count(*) FROM deliveries
+    UNION ALL SELECT 'effects', count(*) FROM effects
+    UNION ALL SELECT 'events', count(*) FROM events
+    UNION ALL SELECT 'hostnames', count(*) FROM hostnames
+    UNION ALL SELECT 'manifests', count(*) FROM manifests
+    UNION ALL SELECT 'orders', count(*) FROM orders
+    UNION ALL SELECT 'reservations', count(*) FROM reservations
+    UNION ALL SELECT 'subjects', count(*) FROM subjects
+    UNION ALL SELECT 'transactions', count(*) FROM transactions";
+/// Rules that every commit keeps, each with a statement that names what breaks it, at most `$1` rows.
+pub(super) const INVARIANTS: &[(&str, &str)] = &[
+    ("reservations", "
+        SELECT 'capacity is reserved for ' || r.order_id || ', which is not known' FROM reservations AS r
+        WHERE NOT EXISTS (SELECT 1 FROM orders AS o WHERE o.id = r.order_id) LIMIT $1"),
+    ("reservations", "
+        SELECT 'capacity is reserved for ' || r.order_id || ', of which nothing is ours (' || o.phase || ')'
+        FROM reservations AS r JOIN orders AS o ON o.id = r.order_id
+        WHERE o.phase IN ('seen', 'declined', 'lost', 'done') AND o.lease IS NULL LIMIT $1"),
+    ("effects", "
+        SELECT 'effect ' || key || ' is in the state ' || state FROM effects
+        WHERE state NOT IN ('wanted', 'withdrawn', 'begun', 'done', 'failed')
+           OR (kind NOT IN ('chain', 'cluster')) OR ((kind = 'chain') <> (account IS NOT NULL))
+        LIMIT $1"),
+    ("effects", "
+        SELECT 'effect ' || key || ' ended and has no outcome' FROM effects
+        WHERE state IN ('done', 'failed') AND outcome IS NULL LIMIT $1"),
+    ("outbox", "
+        SELECT 'effect ' || e.key || ' is begun and no transaction holds it' FROM effects AS e
+        WHERE e.kind = 'chain' AND e.state = 'begun'
+          AND NOT EXISTS (SELECT 1 FROM transactions AS t WHERE t.hash = e.tx_hash) LIMIT $1"),
+    ("outbox", "
+        SELECT 'transaction ' || t.hash || ' is settled and effect ' || e.key || ' is not'
+        FROM transactions AS t JOIN effects AS e ON e.tx_hash = t.hash
+        WHERE t.settled = 1 AND e.state = 'begun' LIMIT $1"),
+    ("outbox", "
+        SELECT 'transaction ' || t.hash || ' waits and effect ' || e.key || ' is ' || e.state
+        FROM transactions AS t JOIN effects AS e ON e.tx_hash = t.hash
+        WHERE t.settled = 0 AND e.state <> 'begun' LIMIT $1"),
+    ("outbox", "
+        SELECT 'transaction ' || hash || ' has no bytes' FROM transactions
+        WHERE length(bytes) = 0 LIMIT $1"),
+    ("hostnames", "
+        SELECT 'hostname ' || h.hostname || ' is held by ' || h.lease || ', whose deployment is not known'
+        FROM hostnames AS h
+        WHERE NOT EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = h.subject) LIMIT $1"),
+];
+
 // -- streams, deliveries, events
 
 pub(super) const DELIVERY_DIGEST: &str =
@@ -299,16 +399,35 @@ pub(super) const HOSTNAMES_OF: &str = "
     WHERE subject IN (SELECT value FROM json_each($1)) ORDER BY hostname";
 
 pub(super) const STORE_MANIFEST: &str = "
-    INSERT INTO manifests (subject, hash, body, received_at) VALUES ($1, $2, $3, $4)
+    INSERT INTO manifests (subject, hash, body, sealed_by, received_at)
+    VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (subject, hash) DO UPDATE SET
-        body = excluded.body, received_at = excluded.received_at";
+        body = excluded.body, sealed_by = excluded.sealed_by, received_at = excluded.received_at";
 pub(super) const DROP_OLD_MANIFESTS: &str = "
     DELETE FROM manifests WHERE subject = $1 AND seq NOT IN
         (SELECT seq FROM manifests WHERE subject = $1 ORDER BY received_at DESC, seq DESC LIMIT 3)";
-pub(super) const MANIFESTS_OF: &str = "
-    SELECT subject, hash, body, received_at FROM manifests
+pub(super) const MANIFEST_HASHES_OF: &str = "
+    SELECT subject, hash FROM manifests
     WHERE subject IN (SELECT value FROM json_each($1))
     ORDER BY subject, received_at DESC, seq DESC";
+pub(super) const MANIFESTS_OF: &str = "
+    SELECT subject, hash, body, sealed_by, received_at FROM manifests WHERE subject = $1
+    ORDER BY received_at DESC, seq DESC";
+pub(super) const MANIFEST: &str = "
+    SELECT subject, hash, body, sealed_by, received_at FROM manifests
+    WHERE subject = $1 AND hash = $2";
+
+pub(super) const SEALING_KEYS: &str = "
+    SELECT sealed_by, count(*) FROM manifests WHERE sealed_by IS NOT NULL GROUP BY sealed_by";
+pub(super) const ANY_UNSEALED: &str =
+    "SELECT EXISTS (SELECT 1 FROM manifests WHERE sealed_by IS NULL)";
+/// Rows behind `$1` that are not sealed, or with another key than `$2`.
+pub(super) const SEALED_OTHERWISE: &str = "
+    SELECT seq, subject, hash, body, sealed_by FROM manifests
+    WHERE seq > $1 AND (sealed_by IS NULL OR sealed_by <> $2) ORDER BY seq LIMIT $3";
+/// Unless the row was written since it was read.
+pub(super) const RESEAL: &str = "
+    UPDATE manifests SET body = $3, sealed_by = $4 WHERE seq = $1 AND body = $2";
 
 // -- what pages and routes read
 

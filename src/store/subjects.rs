@@ -14,7 +14,7 @@ use sqlx::{
 };
 
 use super::{
-    capacity::{hostnames_of, manifests_of},
+    capacity::{hostnames_of, manifest_hashes_of},
     columns::{Micros, height, signed, small, unsigned},
     effects::effects_of,
     error::Failure,
@@ -315,9 +315,9 @@ impl Sqlite {
                 claimed[at].deadlines.push(deadline);
             }
         }
-        for manifest in manifests_of(&mut tx, &names).await? {
-            if let Some(&at) = position.get(&Subject::Deployment(manifest.deployment.clone())) {
-                claimed[at].manifests.push(manifest);
+        for (deployment, hash) in manifest_hashes_of(&mut tx, &names).await? {
+            if let Some(&at) = position.get(&Subject::Deployment(deployment)) {
+                claimed[at].manifests.push(hash);
             }
         }
         for (subject, hostname) in hostnames_of(&mut tx, &names).await? {

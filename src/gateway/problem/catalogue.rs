@@ -112,6 +112,8 @@ catalogue! {
         "A hostname in the manifest belongs to another lease until that ends or gives it back.";
     ClusterRefused = "cluster_refused", CONFLICT, "The cluster refused it",
         "The cluster understood the change and will not make it.";
+    PolicyVersionDiffers = "policy_version_differs", PRECONDITION_FAILED, "Another version is in force",
+        "The policy was changed since the version that `If-Match` names; `version` is the one in force. Read it, and make the change on top of it.";
     StreamDeleted = "stream_deleted", GONE, "The stream was deleted",
         "The operator deleted the stream. Stop sending to it.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
@@ -134,10 +136,14 @@ catalogue! {
         "The SDL document cannot be read or breaks rules; all violations are listed with line and column.";
     ManifestHashMismatch = "manifest_hash_mismatch", UNPROCESSABLE_ENTITY, "The manifest is not the deployment's",
         "The manifest's hash is not the one that the deployment carries on chain. Update the deployment, or send the manifest that belongs to it.";
+    PolicyInvalid = "policy_invalid", UNPROCESSABLE_ENTITY, "The policy breaks rules",
+        "Policy or prices have unknown keys, values of another form, or make no sense together; all violations are listed.";
     HostnameRequired = "hostname_required", UNPROCESSABLE_ENTITY, "A service needs a hostname",
         "A service is exposed over HTTP without a hostname and this provider gives none out.";
     HostnameBlocked = "hostname_blocked", UNPROCESSABLE_ENTITY, "The provider blocks the hostname",
         "A hostname in the manifest is on the operator's list of blocked names.";
+    VersionMissing = "version_missing", PRECONDITION_REQUIRED, "The version that is changed must be named",
+        "The request changes something that has versions and has no `If-Match` with the version that it is made on. Read it first; the version is its `ETag`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
         "Tokens of unknown issuers cost the chain too many reads lately, or wrong operator's tokens were tried too often. Ask again after `Retry-After`.";
     TooManyReaders = "too_many_readers", TOO_MANY_REQUESTS, "Too many pages are open",

@@ -12,6 +12,7 @@ pub mod orders;
 pub mod overview;
 pub mod page;
 pub mod platform;
+pub mod policy;
 pub mod problems;
 pub mod session;
 pub mod stream;

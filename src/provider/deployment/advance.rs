@@ -123,6 +123,7 @@ impl<'a> Step<'a> {
             && record.decided.as_ref().is_some_and(|decided| {
                 let was_paused = decided.reason.as_deref() == Some(Rule::NotPaused.reason());
                 (was_paused && self.facts.paused.is_none())
+                    || decided.policy_version != self.settings.policy.version
                     || self.facts.now.duration_since(decided.at)
                         >= self.settings.registration_max_age
             })
@@ -223,6 +224,10 @@ impl<'a> Step<'a> {
     }
 
     fn decide(&mut self, record: &mut OrderRecord, on_chain: Option<&Order>) {
+        if self.facts.restore.is_some_and(|restore| restore.holds_decisions()) {
+            // What is promised already is not known. Whoever settles the restore wakes this deployment again.
+            return;
+        }
         let (Some(order), Some(facts)) = (on_chain, self.bid_facts(&record.id, on_chain)) else {
             // What a decision needs could not be read: try again soon, and say nothing in the meantime.
             self.wake_within(OBSERVE_AGAIN);
@@ -461,6 +466,17 @@ impl<'a> Step<'a> {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }
 
+    /// Notes that everything was compared since the restore, or looks again until the cluster has answered.
+    fn note_restore(&mut self) {
+        let Some(restore) = self.facts.restore else { return };
+        let mut leases = self.record.orders.values().filter_map(|order| order.lease.as_ref());
+        if leases.all(|lease| lease.is_compared(restore.number)) {
+            self.record.restore = restore.number;
+        } else {
+            self.wake_within(OBSERVE_AGAIN);
+        }
+    }
+
     pub(super) fn finish(mut self) -> Advanced {
         if self.read_again.is_some() {
             self.wake_within(READ_AGAIN);
@@ -468,9 +484,11 @@ impl<'a> Step<'a> {
         if self.facts.ahead {
             self.wake_within(OBSERVE_AGAIN);
         }
+        self.note_restore();
         let provider = &self.facts.provider;
+        let restore = self.facts.restore.map_or(0, |restore| restore.number);
         self.commit.deadlines =
-            self.record.orders.values().flat_map(OrderRecord::deadlines).collect();
+            self.record.orders.values().flat_map(|order| order.deadlines(restore)).collect();
         self.commit.orders = self.record.orders.values().map(OrderRecord::row).collect();
         self.commit.wake_at = self.wake_at;
         let sends = self.commit.effects.iter().any(|effect| effect.kind == EffectKind::Chain);

@@ -29,12 +29,15 @@ impl<'a> Step<'a> {
         let before = record.lease.clone();
         let mut lease = match (record.lease.take(), on_chain) {
             (Some(lease), _) => lease,
-            (None, Some(lease)) => LeaseRecord::seen(
-                lease,
-                self.facts.at.height,
-                self.facts.at.time,
-                self.settings.manifest_timeout,
-            ),
+            (None, Some(lease)) => LeaseRecord {
+                restore: self.compared_at_sight(),
+                ..LeaseRecord::seen(
+                    lease,
+                    self.facts.at.height,
+                    self.facts.at.time,
+                    self.settings.manifest_timeout,
+                )
+            },
             (None, None) => {
                 self.record.orders.insert(id.clone(), record);
                 return;
@@ -68,8 +71,10 @@ impl<'a> Step<'a> {
                     .get(&ours)
                     .map(|status| (self.facts.now, status.as_ref())),
                 manifest_timeout: self.settings.manifest_timeout,
+                restore: self.facts.restore.map_or(0, |restore| restore.number),
             },
         );
+        self.note_found_workload(id, before.as_ref(), &lease);
         if applied_now {
             self.commit.applied.push((id.clone(), self.facts.now));
         }
@@ -105,11 +110,44 @@ impl<'a> Step<'a> {
         );
     }
 
+    /// The restore that a lease which is seen now need not be compared for any more: what is won after all was settled
+    /// has no history that the rows lack.
+    fn compared_at_sight(&self) -> u64 {
+        self.facts
+            .restore
+            .filter(|restore| !restore.holds_decisions())
+            .map_or(0, |restore| restore.number)
+    }
+
+    /// A workload that was applied in the time that a restore lost: the inventory counts it already.
+    fn note_found_workload(
+        &mut self,
+        id: &OrderId,
+        before: Option<&LeaseRecord>,
+        lease: &LeaseRecord,
+    ) {
+        let Some(restore) = self.facts.restore else { return };
+        let applied_before = before.and_then(|before| before.applied.as_ref());
+        let Some(applied) = lease.applied.as_ref().filter(|_| lease.restore == restore.number)
+        else {
+            return;
+        };
+        if before.is_some_and(|before| before.restore < restore.number) {
+            self.commit.applied.push((id.clone(), restore.restored_at));
+            if applied_before != Some(applied) {
+                let reason =
+                    format!("manifest {applied} runs, which the restored rows did not know");
+                self.audit("found", &lease.id.to_string(), reason);
+            }
+        }
+    }
+
     /// A lease that runs without a reservation (a restored store) gets one as soon as the cluster says what it has. The
     /// lease is there whatever fits, so when it fits nowhere that is kept too.
     fn hold_lease(&mut self, record: &OrderRecord, lease: &LeaseRecord) {
         let is_held = self.reservations.iter().any(|held| held.order == record.id);
-        if !lease.state.is_running() || is_held {
+        let compared = self.facts.restore.is_none_or(|restore| lease.is_compared(restore.number));
+        if !lease.state.is_running() || is_held || !compared {
             return;
         }
         let order = self.facts.orders.iter().find(|order| order.id == record.id);

@@ -16,7 +16,7 @@ use self::advance::Step;
 use super::{
     funnel::reached,
     lease::{self, LeaseRecord},
-    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Reservations},
+    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Reservations, Restore},
     settings::Settings,
 };
 use crate::{
@@ -36,6 +36,9 @@ pub struct DeploymentRecord {
     pub hash: Option<String>,
     /// The height of the newest facts.
     pub seen_at: Height,
+    /// The restore since which all of it was compared with chain and cluster; 0 for none.
+    #[serde(default)]
+    pub restore: u64,
 }
 
 /// One order, with our bid and lease of it.
@@ -77,6 +80,9 @@ pub struct DecisionSummary {
     pub price: Option<Price>,
     /// The reason code for no bid: that of the rule that failed first.
     pub reason: Option<String>,
+    /// The version of policy and prices that it was made with.
+    #[serde(default)]
+    pub policy_version: u64,
 }
 
 /// What a step read, and as of when.
@@ -102,6 +108,8 @@ pub struct Facts {
     pub reservations: Reservations,
     /// Why bidding is paused.
     pub paused: Option<String>,
+    /// The restore that the rows come from.
+    pub restore: Option<Restore>,
     /// What the cluster answered about our leases.
     pub statuses: BTreeMap<LeaseId, Option<LeaseStatus>>,
     /// Hashes of the stored manifests, newest first.
@@ -145,12 +153,14 @@ pub struct Advanced {
 }
 
 impl DeploymentRecord {
-    /// Orders that a lease of ours is recorded for, whose workload is to be asked about.
-    pub fn workloads(&self) -> impl Iterator<Item = &LeaseRecord> {
+    /// Orders that a lease of ours is recorded for, whose workload is to be asked about. After a restore that is every
+    /// lease: what runs may have been applied in the lost time.
+    pub fn workloads(&self, restore: u64) -> impl Iterator<Item = &LeaseRecord> {
         self.orders
             .values()
             .filter_map(|order| order.lease.as_ref())
-            .filter(|lease| lease.applied.is_some() && lease.phase != lease::Phase::Gone)
+            .filter(move |lease| lease.applied.is_some() || lease.restore < restore)
+            .filter(|lease| lease.phase != lease::Phase::Gone)
     }
 
     /// Whether any order may still need a decision on these orders.
@@ -197,12 +207,14 @@ impl OrderRecord {
         }
     }
 
-    fn deadlines(&self) -> Vec<Deadline> {
+    /// A lease that is not compared since the restore waits for nothing but the cluster's answer.
+    fn deadlines(&self, restore: u64) -> Vec<Deadline> {
         let mut found = Vec::new();
         if let OrderPhase::Open { until: Some(due), .. } = self.phase {
             found.push(Deadline { name: format!("bid/{}", self.id), due });
         }
-        if let Some(due) = self.lease.as_ref().and_then(LeaseRecord::deadline) {
+        let lease = self.lease.as_ref().filter(|lease| lease.is_compared(restore));
+        if let Some(due) = lease.and_then(LeaseRecord::deadline) {
             found.push(Deadline { name: format!("manifest/{}", self.id), due });
         }
         found
@@ -224,14 +236,11 @@ impl OrderRecord {
 
 impl DecisionSummary {
     fn of(decision: &Decision, at: Timestamp) -> Self {
-        match &decision.outcome {
-            bidengine::Outcome::Bid { price, .. } => {
-                Self { at, price: Some(price.clone()), reason: None }
-            }
-            bidengine::Outcome::NoBid { reason, .. } => {
-                Self { at, price: None, reason: Some(reason.reason().to_owned()) }
-            }
-        }
+        let (price, reason) = match &decision.outcome {
+            bidengine::Outcome::Bid { price, .. } => (Some(price.clone()), None),
+            bidengine::Outcome::NoBid { reason, .. } => (None, Some(reason.reason().to_owned())),
+        };
+        Self { at, price, reason, policy_version: decision.policy_version }
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Health {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Condition {
-    /// `store`, `draining`, `chain`, `inventory`, `bidding`, `stream/<name>`.
+    /// `store`, `draining`, `settings`, `restore`, `chain`, `inventory`, `bidding`, `stream/<name>`.
     #[schema(example = "stream/main")]
     pub name: String,
     /// How it is.
@@ -81,7 +81,9 @@ pub async fn health(provider: &Provider, draining: bool) -> Health {
     } else {
         Condition::good("draining", "serving")
     });
+    conditions.push(settings(provider));
     if conditions[0].verdict == Verdict::Good {
+        conditions.extend(restore(provider).await);
         conditions.push(chain(provider).await);
         conditions.push(inventory(provider).await);
         conditions.push(bidding(provider).await);
@@ -89,6 +91,27 @@ pub async fn health(provider: &Provider, draining: bool) -> Health {
     }
     let ready = conditions.iter().all(|condition| condition.verdict != Verdict::Bad);
     Health { ready, conditions }
+}
+
+/// Whether what the operator wrote last is in force.
+fn settings(provider: &Provider) -> Condition {
+    match provider.settings_fault() {
+        None => Condition::good("settings", "in_force"),
+        Some(fault) => Condition::degraded("settings", fault.reason, fault.message),
+    }
+}
+
+/// Whether rows that were put back from a backup wait for the comparison with chain and cluster.
+async fn restore(provider: &Provider) -> Option<Condition> {
+    let restore = provider.store.last_restore().await.ok().flatten()?;
+    restore.holds_decisions().then(|| {
+        let message = format!(
+            "the store was restored at {}; nothing is decided before it was compared with chain and cluster ({} deployments wait)",
+            seconds(restore.restored_at),
+            restore.behind
+        );
+        Condition::degraded("restore", "comparing", message)
+    })
 }
 
 async fn chain(provider: &Provider) -> Condition {

@@ -14,6 +14,7 @@ mod lease;
 mod maintenance;
 mod order;
 mod overview;
+mod policy;
 mod record;
 mod stream;
 
@@ -41,6 +42,7 @@ pub use self::{
     overview::{
         FreshnessView, Judgement, OverviewView, ProviderVerdict, TotalsView, judge, overview,
     },
+    policy::{DifferenceView, PolicyChangeView, PolicyView, policies, policy},
     record::{
         AuditView, DeadlineView, FailureView, TransactionView, audit, deadlines, transactions,
     },

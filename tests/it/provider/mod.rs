@@ -7,4 +7,5 @@ mod lives;
 mod market;
 mod node;
 mod races;
+mod restored;
 mod world;

@@ -176,11 +176,29 @@ impl World {
         move || commits_in(&std::fs::read(&log).unwrap())
     }
 
+    /// A backup of the rows as they are now, while processes work on them.
+    pub(super) async fn back_up(&self) -> PathBuf {
+        let target = self.folder.path().join(format!("backup-{}", self.entropy.bits()));
+        store::backup::backup(&self.file, &target).await.unwrap();
+        target
+    }
+
+    /// Puts a backup in the place of the rows.
+    pub(super) async fn put_back(&mut self, backup: &std::path::Path) {
+        self.file = self.folder.path().join(format!("lessor-{}.db", self.entropy.bits()));
+        let settings = store_settings(self.folder.path());
+        store::backup::restore(backup, &self.file, &settings, false, self.clock.now())
+            .await
+            .unwrap();
+        self.reader = open(&self.file).await;
+    }
+
     /// Starts a process over the store.
     pub(super) async fn worker(&self) -> Worker {
         let gate = Arc::new(Gate::default());
         let node = Arc::new(Node::new(self.market.clone(), gate.clone()));
-        let store = Sqlite::open(&self.file, store::Settings { readers: 2, ..Default::default() });
+        let settings = store_settings(self.folder.path());
+        let store = Sqlite::open(&self.file, store::Settings { readers: 2, ..settings });
         let provider = Provider::new(Parts {
             store: Arc::new(store.await.unwrap()),
             chain: node.clone(),
@@ -446,7 +464,13 @@ impl Worker {
 
 async fn open(file: &std::path::Path) -> Sqlite {
     store::migrate(file).await.unwrap();
-    Sqlite::open(file, store::Settings { readers: 1, ..Default::default() }).await.unwrap()
+    let settings = store_settings(file.parent().unwrap());
+    Sqlite::open(file, store::Settings { readers: 1, ..settings }).await.unwrap()
+}
+
+/// All stores of a world have one key file: a backup is put back under another name.
+fn store_settings(folder: &std::path::Path) -> store::Settings {
+    store::Settings { key_file: Some(folder.join("seal.key")), ..Default::default() }
 }
 
 fn event(block: BlockEvent) -> CloudEvent {

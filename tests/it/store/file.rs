@@ -69,7 +69,7 @@ async fn a_file_of_another_schema_is_refused_with_what_to_do() {
     let store = open().await.unwrap();
     let mut connection =
         SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999")
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
         .execute(&mut connection)
         .await
         .unwrap();

@@ -32,6 +32,11 @@ impl Home {
         self.folder.path().join("lessor.db")
     }
 
+    /// A path in the same folder.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) async fn open(&self) -> Sqlite {
         self.open_with(Settings::default()).await
     }

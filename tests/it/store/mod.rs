@@ -1,10 +1,12 @@
 //! The store's contract, as functions over `&dyn Store` so that any engine can be held to it, here on SQLite; and what
 //! is SQLite's alone: its file.
 
+mod backup;
 mod contract;
 mod file;
 mod fixtures;
 mod race;
+mod sealed;
 
 /// Runs functions of the contract, each on a store of its own.
 macro_rules! on_sqlite {

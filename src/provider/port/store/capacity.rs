@@ -1,5 +1,7 @@
 //! Orders as pages read them, reservations, hostnames, manifests.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,8 +72,8 @@ pub struct HostnameClaim {
     pub service: String,
 }
 
-/// A manifest as it was accepted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A manifest as it was accepted. Its environment may hold secrets: printing it shows whose it is and not what it says.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ManifestRow {
     /// Whose.
     pub deployment: DeploymentId,
@@ -81,6 +83,16 @@ pub struct ManifestRow {
     pub body: String,
     /// When it was accepted, by the host's clock.
     pub received_at: Timestamp,
+}
+
+impl fmt::Debug for ManifestRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManifestRow")
+            .field("deployment", &self.deployment)
+            .field("hash", &self.hash)
+            .field("received_at", &self.received_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of an upload.

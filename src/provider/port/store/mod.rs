@@ -8,6 +8,7 @@ mod capacity;
 mod delivery;
 mod effect;
 mod operator;
+mod policy;
 mod subject;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::{capacity::*, delivery::*, effect::*, operator::*, subject::*};
+pub use self::{capacity::*, delivery::*, effect::*, operator::*, policy::*, subject::*};
 use super::chain::ChainIdentity;
 use crate::{
     bidengine::Decision,
@@ -31,6 +32,36 @@ pub struct Observation {
     pub taken_at: Timestamp,
     /// What was seen.
     pub body: Value,
+}
+
+/// The rows were put back from a backup: what was done between the two is on chain and in the cluster alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restore {
+    /// Counts the restores of this store, from 1.
+    pub number: u64,
+    /// When, by the host's clock. No process ran on the rows at that time.
+    pub restored_at: Timestamp,
+    /// Block time that must have passed before anything is signed: until then a transaction of which these rows know
+    /// nothing may still land. `None` until a block was read.
+    pub quiet_until: Option<Timestamp>,
+    /// The height at which rows and chain were found to agree. `None`: nothing new is decided yet.
+    pub settled_at: Option<Height>,
+    /// How many deployments with something of ours no step has compared with chain and cluster yet.
+    pub behind: u64,
+}
+
+impl Restore {
+    /// Whether nothing may be decided: what is ours already is not known yet.
+    #[must_use]
+    pub const fn holds_decisions(&self) -> bool {
+        self.settled_at.is_none()
+    }
+
+    /// Whether nothing may be signed at this block time.
+    #[must_use]
+    pub fn is_quiet(&self, block_time: Timestamp) -> bool {
+        self.holds_decisions() && self.quiet_until.is_none_or(|until| block_time <= until)
+    }
 }
 
 /// A line that people can read later: who did what to what, and why.
@@ -218,6 +249,12 @@ pub trait Store: Send + Sync {
     ) -> Result<ManifestStored, StoreError>;
     /// The manifests of a deployment, newest first, at most three.
     async fn manifests(&self, deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;
+    /// One manifest of a deployment.
+    async fn manifest(
+        &self,
+        deployment: &DeploymentId,
+        hash: &str,
+    ) -> Result<Option<ManifestRow>, StoreError>;
     /// The hostnames of a lease.
     async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;
 
@@ -285,8 +322,32 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Page<AuditLine>, StoreError>;
 
+    // -- policy and prices
+
+    /// The number of the newest version; 0 when there is none.
+    async fn policy_version(&self) -> Result<u64, StoreError>;
+    /// The newest version, of all or of those that were made by one.
+    async fn newest_policy(&self, made_by: Option<&str>) -> Result<Option<PolicyRow>, StoreError>;
+    /// Versions, newest first.
+    async fn policies(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<PolicyRow>, StoreError>;
+    /// Makes a version if `seen` is still the newest, with a line of audit.
+    async fn put_policy(
+        &self,
+        seen: u64,
+        new: &NewPolicy,
+        now: Timestamp,
+    ) -> Result<PolicyStored, StoreError>;
+
     // -- operation
 
+    /// The last time that these rows were put back from a backup; `None` when they never were.
+    async fn last_restore(&self) -> Result<Option<Restore>, StoreError>;
+    /// Writes how far the comparison after a restore is.
+    async fn change_restore(&self, restore: &Restore) -> Result<(), StoreError>;
     /// Whether the rows can be read and written and have the schema that this program knows.
     async fn health(&self) -> Result<(), StoreError>;
 }

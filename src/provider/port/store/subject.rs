@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     AuditLine,
-    capacity::{HostnameClaim, ManifestRow, OrderRow, Reservation, Reservations},
+    capacity::{HostnameClaim, OrderRow, Reservation, Reservations},
     effect::{Effect, NewEffect},
 };
 use crate::{
@@ -86,8 +86,8 @@ pub struct Loaded {
     pub effects: Vec<Effect>,
     /// Its deadlines.
     pub deadlines: Vec<Deadline>,
-    /// Its manifests, newest first, at most three.
-    pub manifests: Vec<ManifestRow>,
+    /// The hashes of its manifests, newest first, at most three. What is in them is read when it is applied.
+    pub manifests: Vec<String>,
     /// Its hostnames.
     pub hostnames: Vec<HostnameClaim>,
 }
