@@ -27,6 +27,7 @@ mod life;
 mod manifest;
 mod provider;
 mod relay;
+mod reload;
 mod store;
 mod support;
 mod tenant;

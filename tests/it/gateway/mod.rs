@@ -6,6 +6,7 @@ mod document;
 mod leases;
 mod page;
 mod platform;
+mod policy;
 mod problems;
 mod replay;
 mod server;

@@ -6,6 +6,7 @@ mod ground;
 mod lives;
 mod market;
 mod node;
+mod policy;
 mod races;
 mod restored;
 mod world;
