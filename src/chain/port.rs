@@ -22,7 +22,7 @@ use crate::{
         market, provider,
         rpc::{
             Call,
-            answer::{BroadcastTx, Status, Tx},
+            answer::{Block, BroadcastTx, Status, Tx},
         },
         text::from_hex,
     },
@@ -104,6 +104,20 @@ impl Chain for Node {
             first_block_hash: sync_info.earliest_block_hash,
             first_block_height: Height(sync_info.earliest_block_height),
         })
+    }
+
+    async fn block_hash(&self, height: Height) -> Result<Option<String>, ChainError> {
+        let doing = "ask for a block's hash";
+        let Status { sync_info, .. } = self.status(doing).await?;
+        if height.0 == sync_info.earliest_block_height {
+            return Ok(Some(sync_info.earliest_block_hash));
+        }
+        // A node that prunes answers an error for what it dropped; it is not asked for that.
+        if height.0 < sync_info.earliest_block_height || height.0 > sync_info.latest_block_height {
+            return Ok(None);
+        }
+        let block: Block = self.call(doing, Call::Block { height: Some(height) }).await?;
+        Ok(Some(block.block_id.hash))
     }
 
     async fn deployment(

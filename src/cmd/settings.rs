@@ -25,6 +25,9 @@ use crate::{
 /// The manual, and the defaults.
 pub const DEFAULTS: &str = include_str!("../../deploy/lessor.toml");
 
+/// An indexer may send a delivery again for days: its id must be known as long.
+const MIN_KEEP_DAYS: u32 = 7;
+
 /// Names below `LESSOR_` that are no settings.
 const OTHER_NAMES: [&str; 5] =
     ["LESSOR_CONFIG", "LESSOR_URL", "LESSOR_NODE", "LESSOR_CORPUS", "LESSOR_LOG"];
@@ -127,6 +130,8 @@ pub struct Admin {
 #[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
 pub struct Store {
     pub path: PathBuf,
+    pub keep_days: u32,
+    pub audit_keep_days: u32,
 }
 
 /// `[seal]`.
@@ -336,7 +341,7 @@ impl Settings {
             [
                 ("listen", format!("{:?}", of.listen)),
                 ("admin", format!("{:?}", of.admin)),
-                ("store", format!("{:?}", of.store)),
+                ("store.path", of.store.path.display().to_string()),
                 ("seal", format!("{:?}", of.seal)),
                 ("chain.node", of.chain.node.clone()),
                 ("chain.id", of.chain.id.clone()),
@@ -376,6 +381,13 @@ impl Settings {
                 "chain.transaction_ttl_s must be from 1 to 600".to_owned(),
             ));
         }
+        let days = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
+        let Store { keep_days, audit_keep_days, .. } = self.store;
+        if keep_days < MIN_KEEP_DAYS || audit_keep_days < keep_days {
+            return Err(SettingsError::Value(format!(
+                "store.keep_days must be at least {MIN_KEEP_DAYS} and store.audit_keep_days at least as much"
+            )));
+        }
         let mut streams = BTreeMap::new();
         for (name, stream) in &self.streams {
             streams.insert(name.clone(), stream.settings(name)?);
@@ -395,6 +407,8 @@ impl Settings {
             static_hosts_domain: self.manifest.static_hosts_domain.clone(),
             blocked_hostnames: self.manifest.blocked_hostnames.clone(),
             public_hostname: self.cluster.public_hostname.clone(),
+            keep: days(keep_days),
+            keep_audit: days(audit_keep_days),
             streams,
         })
     }

@@ -30,6 +30,7 @@ pub mod policy;
 pub mod port;
 pub mod reconcile;
 mod restore;
+mod retention;
 pub mod settings;
 pub mod step;
 pub mod stream;
@@ -78,6 +79,8 @@ pub struct Provider {
     account_number: OnceCell<u64>,
     /// The registration and when it was read; an accelerator.
     registration: Mutex<Option<(Timestamp, Arc<deployment::Registration>)>>,
+    /// When old rows were looked for last.
+    swept_at: Mutex<Option<Timestamp>>,
     /// Whether the rows come from a backup.
     restore: restore::Known,
     /// Held while the inventory is read, so that one step asks and the others take its answer.
@@ -134,6 +137,7 @@ impl Provider {
             identity: OnceCell::new(),
             account_number: OnceCell::new(),
             registration: Mutex::new(None),
+            swept_at: Mutex::new(None),
             restore: restore::Known::default(),
             inventory_read: Mutex::new(()),
             tip: Mutex::new(None),

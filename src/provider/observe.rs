@@ -79,13 +79,31 @@ impl Provider {
                     .await
                     .map_err(|error| ChainError { doing: "compare the chain", detail: error.to_string(), kind: ChainErrorKind::Unavailable })?;
                 if recorded == found {
-                    Ok(())
-                } else {
-                    Err(refused(format!(
-                        "the store belongs to {} with first block {}, the node answers for {} with {}; use the node of that chain, or another store",
-                        recorded.chain_id, recorded.first_block_hash, found.chain_id, found.first_block_hash
-                    )))
+                    return Ok(());
                 }
+                if recorded.chain_id == found.chain_id {
+                    // The earliest block of a node that prunes moves: what counts is the block that was recorded.
+                    match self.chain.block_hash(recorded.first_block_height).await? {
+                        Some(hash) if hash == recorded.first_block_hash => return Ok(()),
+                        Some(_) => {}
+                        None => {
+                            tracing::warn!(
+                                chain = %recorded.chain_id,
+                                height = %recorded.first_block_height,
+                                "the node does not have the block that the store knows the chain by: only the chain's name was compared"
+                            );
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(refused(format!(
+                    "the store belongs to {} with block {} {}, the node answers for {} with {}; use the node of that chain, or another store",
+                    recorded.chain_id,
+                    recorded.first_block_height,
+                    recorded.first_block_hash,
+                    found.chain_id,
+                    found.first_block_hash
+                )))
             })
             .await
             .copied()

@@ -40,6 +40,10 @@ pub struct Settings {
     pub blocked_hostnames: Vec<String>,
     /// The cluster's address for forwarded ports.
     pub public_hostname: String,
+    /// How old settled deliveries, events, transactions and effects may become.
+    pub keep: SignedDuration,
+    /// How old lines of the audit may become.
+    pub keep_audit: SignedDuration,
     /// The streams that are taken, by name.
     pub streams: BTreeMap<String, StreamSettings>,
 }

@@ -90,6 +90,7 @@ impl Provider {
                     pass.transactions += self.run_account(&tip).await?;
                     if asked {
                         self.keep_tip(&tip).await;
+                        self.sweep(&tip).await;
                     }
                 }
                 Err(error) => {

@@ -16,6 +16,7 @@
 //! | `capacity` | reservations, hostnames, manifests |
 //! | [`seal`], [`reseal`] | what is encrypted in the file, and with which key |
 //! | `policies` | versions of policy and prices |
+//! | `retention` | old rows that nothing needs any more |
 //! | `restored` | what is known of the time since a backup was put back |
 //! | `reading`, `page` | orders, decisions, observations, audit |
 //! | `operator` | the funnel, maintenance, sessions, counts of what changed |
@@ -40,6 +41,7 @@ mod policies;
 mod reading;
 pub mod reseal;
 mod restored;
+mod retention;
 pub mod seal;
 mod sql;
 mod subjects;
@@ -60,8 +62,8 @@ use crate::{
         Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
         Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy, Observation,
         OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Session,
-        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Totals,
-        Transaction,
+        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Sweep, Swept,
+        Totals, Transaction,
     },
 };
 
@@ -412,6 +414,10 @@ impl Store for Sqlite {
         self.add_policy(seen, new, now)
             .await
             .map_err(|failure| failure.while_doing("store a version of the policy"))
+    }
+
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        self.sweep_rows(sweep).await.map_err(|failure| failure.while_doing("remove old rows"))
     }
 
     async fn last_restore(&self) -> Result<Option<Restore>, StoreError> {

@@ -22,6 +22,45 @@ pub(super) const RECORD_CHAIN_IDENTITY: &str = "
     VALUES (1, $1, $2, $3)
     ON CONFLICT (id) DO NOTHING";
 
+// -- what is old
+
+pub(super) const NOTE_HEIGHT: &str = "
+    INSERT INTO heights (day, height) VALUES ($1, $2) ON CONFLICT (day) DO NOTHING";
+/// All but the newest of the days up to `$1`.
+pub(super) const FORGET_HEIGHTS: &str = "
+    DELETE FROM heights WHERE day < (SELECT max(day) FROM heights WHERE day <= $1)";
+pub(super) const HEIGHT_OF_DAY: &str = "SELECT max(height) FROM heights WHERE day <= $1";
+pub(super) const SWEEP_DELIVERIES: &str = "
+    DELETE FROM deliveries WHERE (stream, id) IN
+        (SELECT stream, id FROM deliveries WHERE received_at < $1 LIMIT $2)";
+pub(super) const SWEEP_EVENTS: &str = "
+    DELETE FROM events
+    WHERE (chain_id, height, tx_hash, msg_index, event_index, variant) IN
+        (SELECT e.chain_id, e.height, e.tx_hash, e.msg_index, e.event_index, e.variant
+         FROM events AS e
+         WHERE e.chain_id = (SELECT chain_id FROM chain_identity) AND e.height < $1
+           AND NOT EXISTS (SELECT 1 FROM subjects AS s
+                WHERE s.subject = e.subject AND (s.due_at IS NOT NULL OR EXISTS
+                    (SELECT 1 FROM deadlines AS d WHERE d.subject = s.subject)))
+         LIMIT $2)";
+pub(super) const SWEEP_EFFECTS: &str = "
+    DELETE FROM effects WHERE seq IN
+        (SELECT e.seq FROM effects AS e
+         WHERE e.absorbed = 1 AND e.wanted_at < $1
+           AND NOT EXISTS (SELECT 1 FROM subjects AS s
+                WHERE s.subject = e.subject AND (s.due_at IS NOT NULL OR EXISTS
+                    (SELECT 1 FROM deadlines AS d WHERE d.subject = s.subject)))
+         ORDER BY e.seq LIMIT $2)";
+pub(super) const SWEEP_TRANSACTIONS: &str = "
+    DELETE FROM transactions WHERE seq IN
+        (SELECT t.seq FROM transactions AS t
+         WHERE t.settled = 1 AND t.signed_at < $1
+           AND NOT EXISTS (SELECT 1 FROM effects AS e WHERE e.tx_hash = t.hash)
+         ORDER BY t.seq LIMIT $2)";
+pub(super) const SWEEP_AUDIT: &str = "
+    DELETE FROM audit WHERE seq IN
+        (SELECT seq FROM audit WHERE at < $1 ORDER BY seq LIMIT $2)";
+
 // -- policy and prices
 
 pub(super) const POLICY_VERSION: &str = "SELECT coalesce(max(version), 0) FROM policies";

@@ -91,7 +91,7 @@ fn settings_are_read_again_from_where_they_came() {
     std::fs::write(file.path(), text).unwrap();
     let after = before.read_again().unwrap();
     assert_eq!((after.bid.timeout_s, after.chain.id.as_str()), (70, "a"));
-    assert_eq!(before.fixed_differences(&after), ["listen", "store"]);
+    assert_eq!(before.fixed_differences(&after), ["listen", "store.path"]);
     assert_eq!(before.fixed_differences(&before), Vec::<&str>::new());
 }
 

@@ -39,7 +39,7 @@ pub struct Tip {
 pub struct ChainIdentity {
     /// The chain's name.
     pub chain_id: String,
-    /// Upper-case hex of the hash of the earliest block that the node has, normally block 1.
+    /// Upper-case hex of the hash of the earliest block that the node had at first use, normally block 1.
     pub first_block_hash: String,
     /// That block's height.
     pub first_block_height: Height,
@@ -131,8 +131,10 @@ pub enum ChainErrorKind {
 pub trait Chain: Send + Sync {
     /// The node's newest block.
     async fn tip(&self) -> Result<Tip, ChainError>;
-    /// Which chain the node is on.
+    /// Which chain the node is on, by the earliest block that it has.
     async fn identity(&self) -> Result<ChainIdentity, ChainError>;
+    /// The hash of a block, upper-case hex; `None` when the node has it no more, or not yet.
+    async fn block_hash(&self, height: Height) -> Result<Option<String>, ChainError>;
     /// A deployment with its groups and escrow.
     async fn deployment(
         &self,

@@ -63,6 +63,9 @@ impl Chain for FakeChain {
         };
         self.seen(identity).map(|seen| seen.value)
     }
+    async fn block_hash(&self, _: Height) -> Result<Option<String>, ChainError> {
+        self.seen(Some("AA".repeat(32))).map(|seen| seen.value)
+    }
     async fn deployment(
         &self,
         id: &lessor::domain::DeploymentId,

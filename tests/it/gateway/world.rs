@@ -457,6 +457,8 @@ fn settings(indexer: &WebhookKey) -> Settings {
         ("gone", stream(false, true)),
     ];
     Settings {
+        keep: SignedDuration::from_hours(30 * 24),
+        keep_audit: SignedDuration::from_hours(365 * 24),
         policy: Policy::default(),
         prices: Prices::default(),
         bid_timeout: None,

@@ -61,8 +61,17 @@ struct Sent {
     until: Timestamp,
 }
 
+/// The earliest block that the node has.
+#[derive(Debug, Clone)]
+pub(super) struct FirstBlock {
+    /// What the hashes of this chain's blocks are made of here.
+    pub(super) chain: &'static str,
+    pub(super) height: Height,
+}
+
 /// See the module.
 pub(super) struct Market {
+    pub(super) first_block: FirstBlock,
     pub(super) ledger: Ledger,
     history: VecDeque<(Snapshot, Timestamp)>,
     pub(super) mempool: Vec<Vec<u8>>,
@@ -86,6 +95,7 @@ impl Market {
         let hosts = ["provider", "provider2"].map(|name| (account(name), "https://p:8443".into()));
         let ledger = Ledger::new(&Genesis::development(CHAIN_ID, start, &hosts));
         let mut market = Self {
+            first_block: FirstBlock { chain: "00", height: Height(1) },
             ledger,
             history: VecDeque::new(),
             mempool: Vec::new(),

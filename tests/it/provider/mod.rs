@@ -3,6 +3,7 @@
 
 mod fault;
 mod ground;
+mod identity;
 mod lives;
 mod market;
 mod node;

@@ -108,11 +108,18 @@ impl Chain for Node {
 
     async fn identity(&self) -> Result<ChainIdentity, ChainError> {
         self.gate.pass().await;
+        let first = self.market.lock().unwrap().first_block.clone();
         Ok(ChainIdentity {
             chain_id: CHAIN_ID.to_owned(),
-            first_block_hash: "00".repeat(32),
-            first_block_height: Height(1),
+            first_block_hash: first.chain.repeat(32),
+            first_block_height: first.height,
         })
+    }
+
+    async fn block_hash(&self, height: Height) -> Result<Option<String>, ChainError> {
+        self.gate.pass().await;
+        let first = self.market.lock().unwrap().first_block.clone();
+        Ok((height >= first.height).then(|| first.chain.repeat(32)))
     }
 
     async fn deployment(

@@ -120,6 +120,8 @@ fn settings() -> Settings {
         static_hosts_domain: "ingress.test".to_owned(),
         blocked_hostnames: Vec::new(),
         public_hostname: "provider.test".to_owned(),
+        keep: SignedDuration::from_hours(30 * 24),
+        keep_audit: SignedDuration::from_hours(365 * 24),
         streams: BTreeMap::from([(STREAM.to_owned(), stream)]),
     }
 }

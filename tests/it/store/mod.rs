@@ -6,6 +6,7 @@ mod contract;
 mod file;
 mod fixtures;
 mod race;
+mod retention;
 mod sealed;
 
 /// Runs functions of the contract, each on a store of its own.

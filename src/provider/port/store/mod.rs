@@ -12,7 +12,7 @@ mod policy;
 mod subject;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,6 +61,46 @@ impl Restore {
     #[must_use]
     pub fn is_quiet(&self, block_time: Timestamp) -> bool {
         self.holds_decisions() && self.quiet_until.is_none_or(|until| block_time <= until)
+    }
+}
+
+/// Which rows are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// The host's time.
+    pub now: Timestamp,
+    /// The chain's newest block.
+    pub height: Height,
+    /// How old rows may become.
+    pub keep: SignedDuration,
+    /// How old lines of the audit may become.
+    pub keep_audit: SignedDuration,
+    /// The most rows of each kind that are removed at once.
+    pub limit: u32,
+}
+
+/// How many rows of each kind were removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Deliveries of streams.
+    pub deliveries: u64,
+    /// Their events.
+    pub events: u64,
+    /// Settled transactions.
+    pub transactions: u64,
+    /// Settled effects.
+    pub effects: u64,
+    /// Lines of the audit.
+    pub audit: u64,
+}
+
+impl Swept {
+    /// Whether there may be more: as many of one kind were removed as were asked for.
+    #[must_use]
+    pub fn may_have_left(&self, limit: u32) -> bool {
+        [self.deliveries, self.events, self.transactions, self.effects, self.audit]
+            .iter()
+            .any(|count| *count >= u64::from(limit))
     }
 }
 
@@ -344,6 +384,9 @@ pub trait Store: Send + Sync {
 
     // -- operation
 
+    /// Removes a few rows that are old and that nothing needs any more: settled deliveries, events, transactions with their
+    /// effects, audit lines.
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError>;
     /// The last time that these rows were put back from a backup; `None` when they never were.
     async fn last_restore(&self) -> Result<Option<Restore>, StoreError>;
     /// Writes how far the comparison after a restore is.
