@@ -30,6 +30,7 @@ import { now } from "./api.js";
  * @property {"stream" | "polling" | "lost"} link how news comes in
  * @property {{ csrf: string, expires_at: string } | null} session
  * @property {boolean} operator whether this listener has the operator's routes
+ * @property {number} pace seconds from block to block, as they came while the page looked; 0 until then
  * @property {"1h" | "24h"} window of the funnel
  * @property {string | null} order whose decision is open
  * @property {"login" | "pause" | null} dialog
@@ -41,6 +42,7 @@ let state = {
   link: "polling",
   session: null,
   operator: document.body.dataset.operator === "yes",
+  pace: 0,
   window: "1h",
   order: null,
   dialog: null,
@@ -67,7 +69,25 @@ function note(topic, known) {
 }
 
 /** @template {Topic} T @param {T} topic @param {Topics[T]} data */
-export const learned = (topic, data) => note(topic, { data, at: now() });
+export function learned(topic, data) {
+  note(topic, { data, at: now() });
+  if (topic === "overview") measure(/** @type {Topics["overview"]} */ (data).freshness);
+}
+
+/** The first block that the page was told of: @type {{ height: number, time: number } | null} */
+let first = null;
+
+/** Blocks that a pace needs. */
+const ENOUGH = 3;
+
+/** @param {Schemas["FreshnessView"]} freshness */
+function measure({ height, block_time: at }) {
+  if (typeof height !== "number" || !at) return;
+  const time = Date.parse(at);
+  first ??= { height, time };
+  const blocks = height - first.height;
+  if (blocks >= ENOUGH) change({ pace: (time - first.time) / 1000 / blocks });
+}
 
 /** What was known stays, and grows old. @param {Topic} topic @param {string} problem */
 export const failed = (topic, problem) => note(topic, { ...state.topics[topic], problem });

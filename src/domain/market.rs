@@ -226,6 +226,20 @@ pub struct Deployment {
     pub settled_at: Height,
 }
 
+impl Deployment {
+    /// The last block that escrow pays in full, when `leases` are all leases of this deployment and none begins or ends.
+    /// `None` when none of them runs, or they cost nothing.
+    #[must_use]
+    pub fn funded_until(&self, leases: &[Lease]) -> Option<Height> {
+        let held = self.funds.as_ref();
+        let running = leases.iter().filter(|lease| lease.state.is_running());
+        let priced = running.filter(|lease| held.is_none_or(|held| held.denom == lease.price.denom));
+        let rate = priced.map(|lease| lease.price.amount.atoms()).fold(0, u128::saturating_add);
+        let blocks = held.map_or(0, |held| held.amount.atoms()).checked_div(rate)?;
+        Some(Height(self.settled_at.0.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX))))
+    }
+}
+
 /// A group as the chain holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
@@ -277,4 +291,63 @@ pub struct BlockTime {
     pub height: Height,
     /// The time in its header.
     pub time: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: &str = "akash1365yvmc4s7awdyj3n2sav7xfx76adc6dnmlx63";
+
+    fn price(amount: &str, denom: &str) -> Price {
+        Price { denom: denom.parse().unwrap(), amount: amount.parse().unwrap() }
+    }
+
+    fn lease(gseq: u32, state: LeaseState, price: Price) -> Lease {
+        let order: OrderId = format!("{OWNER}/7/{gseq}/1").parse().unwrap();
+        Lease {
+            id: order.lease(&OWNER.parse().unwrap()),
+            state,
+            price,
+            created_at: Height(90),
+            closed_on: None,
+            reason: CloseReason::Invalid,
+            reclamation_window_s: None,
+        }
+    }
+
+    fn funded(funds: Option<Price>) -> Deployment {
+        Deployment {
+            id: DeploymentId::new(OWNER.parse().unwrap(), 7),
+            state: DeploymentState::Active,
+            hash: String::new(),
+            created_at: Height(80),
+            groups: Vec::new(),
+            funds,
+            settled_at: Height(100),
+        }
+    }
+
+    #[test]
+    fn escrow_pays_all_leases_that_run_and_no_block_in_part() {
+        let leases = [
+            lease(1, LeaseState::Active, price("1.5", "uact")),
+            lease(2, LeaseState::Reclaiming, price("0.5", "uact")),
+            lease(3, LeaseState::Closed, price("100", "uact")),
+        ];
+        let until = |funds| funded(funds).funded_until(&leases);
+        assert_eq!(until(Some(price("20", "uact"))), Some(Height(110)));
+        assert_eq!(until(Some(price("21.99", "uact"))), Some(Height(110)));
+        assert_eq!(until(None), Some(Height(100)), "overdrawn");
+    }
+
+    #[test]
+    fn escrow_without_a_lease_that_runs_has_no_end() {
+        let funds = || Some(price("20", "uact"));
+        assert_eq!(funded(funds()).funded_until(&[]), None);
+        let closed = [lease(1, LeaseState::Closed, price("1", "uact"))];
+        assert_eq!(funded(funds()).funded_until(&closed), None);
+        let free = [lease(1, LeaseState::Active, price("0", "uact"))];
+        assert_eq!(funded(funds()).funded_until(&free), None);
+    }
 }

@@ -93,6 +93,9 @@ pub struct LeaseRecord {
     /// The restore since which the cluster was asked what runs; 0 for none.
     #[serde(default)]
     pub restore: u64,
+    /// The last block that escrow pays in full, should nothing change; `None` for a lease that does not run.
+    #[serde(default)]
+    pub funded_until: Option<Height>,
 }
 
 /// What is known when a lease is advanced.
@@ -179,6 +182,7 @@ impl LeaseRecord {
             applies: 0,
             status: None,
             restore: 0,
+            funded_until: None,
         }
     }
 

@@ -172,9 +172,12 @@ test("the page goes on after the server was started again", async () => {
   await page.done(/Failed to load resource: net::ERR|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION/);
 });
 
-test("the viewer shows the API's document", async () => {
+test("the viewer shows the API's document, and an operation of it", async () => {
   const page = await browser.page(world);
   await page.goto(`${world.url}/docs`);
-  await page.getByText("/v1/overview", { exact: false }).first().waitFor();
+  const operation = page.locator("#operations-operator-listOrders");
+  await operation.getByText("/v1/orders").first().waitFor();
+  await operation.locator(".opblock-summary-control").click();
+  await operation.getByText("most recently changed first").first().waitFor();
   await page.done();
 });

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/htm/standalone.module.js";
 import { orderPath } from "../api.js";
-import { count, orderName, short, words } from "../format.js";
+import { count, duration, orderName, short, words } from "../format.js";
 import { CopyCurl, Figure, Mark, Moment, Panel, Price, Table } from "../parts.js";
 import { useStore } from "../state.js";
 
@@ -60,9 +60,23 @@ function Stand({ lease }) {
   `;
 }
 
-/** @param {{ lease: Lease, path: string }} props */
+/** Less than this is soon. */
+const SOON = 86_400;
+
+/** How long escrow pays. @param {{ lease: Lease, path: string }} props */
 function Runway({ lease, path }) {
-  return html`<span class="faint">–</span>`;
+  const { topics, pace } = useStore();
+  const tip = topics.overview.data?.freshness.height;
+  const until = lease.funded_until;
+  if (typeof until !== "number" || typeof tip !== "number") return html`<span class="faint">–</span>`;
+  const blocks = Math.max(0, until - tip);
+  const text = html`<${Figure} path=${path} title=${`escrow pays to block ${count(until)}`}>${count(blocks)}<//>${" "}<span class="unit">blocks</span>`;
+  if (!pace) return text;
+  const seconds = blocks * pace;
+  return html`<span class="block">
+      ${seconds < SOON ? html`<${Mark} kind="warn">≈ ${duration(seconds)}<//>` : html`≈ ${duration(seconds)}`}
+    </span>
+    <span class="under">${text}</span>`;
 }
 
 /** @param {Lease} lease */

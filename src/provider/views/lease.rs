@@ -52,6 +52,9 @@ pub struct LeaseView {
     pub price: MoneyView,
     /// The block that made it.
     pub created_at: u64,
+    /// The last block that the deployment's escrow pays in full, should no lease of it begin or end and nothing be put in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funded_until: Option<u64>,
     /// The height of the newest evidence of its state.
     pub seen_at: u64,
     /// Why it ended on chain.
@@ -196,6 +199,7 @@ impl From<&LeaseRecord> for LeaseView {
             ready: record.is_ready(),
             price: (&record.price).into(),
             created_at: record.created_at.0,
+            funded_until: record.funded_until.map(|height| height.0),
             seen_at: record.seen_at.0,
             close_reason: (!record.state.is_running()).then(|| record.reason.to_string()),
             manifest_hash: record.applied.clone(),
