@@ -7,7 +7,7 @@ import { change, failed, forget, learned, read } from "./state.js";
 
 /** How often everything is asked for without a stream. */
 const POLL = 10_000;
-/** The server's heartbeat comes every 15 seconds; a stream that is silent for three of them is dead. */
+/** Every block changes the overview: a stream that is silent for so long is opened anew, for it may be cut without a word. */
 const SILENCE = 45_000;
 /** How soon a stream that was refused is tried again. */
 const AGAIN = 5_000;
@@ -71,14 +71,12 @@ function open() {
     change({ link: "stream" });
   };
   source.onerror = () => change({ link: "polling" });
-  source.addEventListener("heartbeat", () => void (heard = Date.now()));
   for (const topic of ALL) {
     source.addEventListener(topic, (event) => {
       heard = Date.now();
       const body = JSON.parse(event.data);
-      // The stream tells of one window; another is asked for.
-      if (topic === "funnel" && body.window !== read().window) void refresh(topic);
-      else learned(topic, body);
+      // The stream tells of every window.
+      if (topic !== "funnel" || body.window === read().window) learned(topic, body);
     });
   }
 }

@@ -4,8 +4,6 @@ import { ask, Refused } from "./api.js";
 import { refresh, start } from "./live.js";
 import { change, forget, read } from "./state.js";
 
-/** @typedef {{ csrf: string, expires_at: string }} Session */
-
 /** Whether the cookie of an earlier visit still counts. */
 export async function resume() {
   if (document.body.dataset.session !== "yes") return start();
@@ -19,9 +17,8 @@ export async function resume() {
 
 /** @param {string} token */
 export async function logIn(token) {
-  /** @type {Session} */
-  const session = await ask("POST", "/v1/session", { body: { token } });
-  change({ session, dialog: null });
+  await ask("POST", "/v1/session", { body: { token } });
+  change({ session: await ask("GET", "/v1/session"), dialog: null });
   start();
 }
 
@@ -54,8 +51,8 @@ export async function maintain(state, reason) {
   await refresh("overview");
 }
 
-/** @param {string} stream */
-export async function backfill(stream) {
-  await mutate("POST", `/v1/streams/${encodeURIComponent(stream)}/backfill`);
+/** @param {string} stream @param {{ from: number, to: number }} range both included */
+export async function backfill(stream, range) {
+  await mutate("POST", `/v1/streams/${encodeURIComponent(stream)}/backfill`, range);
   await refresh("streams");
 }

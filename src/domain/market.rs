@@ -233,7 +233,8 @@ impl Deployment {
     pub fn funded_until(&self, leases: &[Lease]) -> Option<Height> {
         let held = self.funds.as_ref();
         let running = leases.iter().filter(|lease| lease.state.is_running());
-        let priced = running.filter(|lease| held.is_none_or(|held| held.denom == lease.price.denom));
+        let priced =
+            running.filter(|lease| held.is_none_or(|held| held.denom == lease.price.denom));
         let rate = priced.map(|lease| lease.price.amount.atoms()).fold(0, u128::saturating_add);
         let blocks = held.map_or(0, |held| held.amount.atoms()).checked_div(rate)?;
         Some(Height(self.settled_at.0.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX))))

@@ -141,8 +141,13 @@ test("a backfill can be asked for", async () => {
   await logIn(page, world);
   const answered = page.waitForResponse((response) => response.url().endsWith("/backfill"));
   await page.getByRole("button", { name: "Backfill dev" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("From block").fill("2");
+  await dialog.getByRole("button", { name: "Backfill", exact: true }).click();
   const answer = await answered;
-  assert.ok(answer.ok(), `${answer.status()} ${await answer.text().catch(() => "")}`);
+  assert.equal(answer.status(), 202);
+  assert.equal((await answer.json()).from, 2);
+  await dialog.waitFor({ state: "detached" });
   await page.done();
 });
 

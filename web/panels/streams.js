@@ -1,8 +1,8 @@
 // Event freshness: how far each indexer's stream is behind the chain, what is missing, and how to get it.
 
-import { html } from "../vendor/htm/standalone.module.js";
+import { html, useState } from "../vendor/htm/standalone.module.js";
 import { count } from "../format.js";
-import { Figure, Mark, Moment, Panel, Table, useWork } from "../parts.js";
+import { Dialog, Figure, Mark, Moment, Panel, Table, useWork } from "../parts.js";
 import { backfill } from "../session.js";
 import { useStore } from "../state.js";
 
@@ -11,17 +11,61 @@ import { useStore } from "../state.js";
 /** @type {Record<string, import("../parts.js").Kind>} */
 const SHAPE = { live: "good", behind: "warn", halted: "hold", deaf: "bad" };
 
+/** The newest blocks that are read again where nothing is missing. */
+const AGAIN = 100;
+
+/** What a backfill is offered for: what is missing, or else the newest blocks. @param {Stream} stream */
+function offered({ gaps, cursor }) {
+  if (gaps.length) return { from: gaps[0].from, to: gaps[0].to };
+  const to = cursor?.height ?? 1;
+  return { from: Math.max(1, to - AGAIN + 1), to };
+}
+
+/** @param {{ stream: Stream, close: () => void }} props */
+function Backfill({ stream, close }) {
+  const [range, set] = useState(offered(stream));
+  const work = useWork(async () => {
+    await backfill(stream.name, range);
+    close();
+  });
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void work.run();
+  };
+  /** @param {"from" | "to"} end @param {string} name */
+  const field = (end, name) => html`<div>
+    <label for=${end}>${name}</label>
+    <input id=${end} name=${end} type="number" min="1" required value=${range[end]}
+      onInput=${(/** @type {{ target: HTMLInputElement }} */ event) => set({ ...range, [end]: event.target.valueAsNumber })} />
+  </div>`;
+  return html`<${Dialog} label=${`Backfill ${stream.name}`} onClose=${close}>
+    <form onSubmit=${submit}>
+      <h2>Backfill <span class="mono">${stream.name}</span></h2>
+      <p class="faint">
+        ${stream.gaps.length ? "These blocks are missing." : "Nothing is missing; these blocks are read once more."}${" "}
+        Events that are known already change nothing.
+      </p>
+      <div class="pair">${field("from", "From block")}${field("to", "To block")}</div>
+      ${work.problem && html`<p class="problem" role="alert">${work.problem}</p>`}
+      <div class="dialog-actions">
+        <button type="button" onClick=${close}>Cancel</button>
+        <button type="submit" class="main" disabled=${work.busy}>Backfill</button>
+      </div>
+    </form>
+  <//>`;
+}
+
 /** @param {{ stream: Stream }} props */
 function Gaps({ stream }) {
-  const work = useWork(() => backfill(stream.name));
-  const { gaps } = stream;
+  const [asking, ask] = useState(false);
+  const { gaps, backfill: wanted } = stream;
   return html`<div class="gaps">
-    ${gaps.length
-      ? gaps.map((gap) => html`<${Mark} kind="warn">${count(gap.from)} – ${count(gap.to)} missing<//>`)
-      : html`<span class="faint">none</span>`}
-    <button type="button" class="small" disabled=${work.busy} onClick=${work.run}
-      aria-label=${`Backfill ${stream.name}`} title="Read the missing blocks again">Backfill</button>
-    ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
+    ${gaps.map((gap) => html`<${Mark} kind="warn">${count(gap.from)} – ${count(gap.to)} missing<//>`)}
+    ${wanted && html`<${Mark} kind="wait">${count(wanted.from)} – ${count(wanted.to)} wanted<//>`}
+    ${!gaps.length && !wanted && html`<span class="faint">none</span>`}
+    <button type="button" class="small" onClick=${() => ask(true)} aria-label=${`Backfill ${stream.name}`}>Backfill</button>
+    ${asking && html`<${Backfill} stream=${stream} close=${() => ask(false)} />`}
   </div>`;
 }
 

@@ -22,8 +22,8 @@ use sha2::{Digest, Sha256};
 
 use super::super::wire as texts;
 use crate::{
-    gateway::State,
-    provider::views::{self, Health, Verdict},
+    gateway::{State, auth::session},
+    provider::views::{self, OverviewView, ProviderVerdict},
 };
 
 /// A file of `web/`.
@@ -95,23 +95,35 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// `GET /`: the dashboard. `operated` says whether the operator's routes are on this listener.
 pub async fn page(state: State, headers: HeaderMap, operated: bool) -> Response {
-    let health = views::health(&state.provider, state.shutdown.is_cancelled()).await;
-    let strip = Strip::of(&health);
-    // A script cannot see the cookie: the page tells it whether asking for the session makes sense.
-    let has_session = operated && headers.contains_key(header::COOKIE);
+    let overview = views::overview(&state.provider, state.shutdown.is_cancelled()).await;
+    let OverviewView { verdict, message, action, version, chain_id, provider, .. } = overview;
+    // A script cannot see the cookie: the page tells it whether to ask for the session.
+    let has_session = operated && matches!(session::of(&state, &headers).await, Ok(Some(_)));
     let html = fill(PAGE, |name| match name {
         "assets" => format!("/assets/{}", *VERSION),
         "operator" => yes_no(operated),
         "session" => yes_no(has_session),
-        "verdict" => strip.verdict.to_owned(),
-        "message" => escape(&strip.message),
-        "action" => escape(strip.action),
-        "version" => escape(env!("CARGO_PKG_VERSION")),
-        "provider" => escape(state.provider.address.as_str()),
+        "verdict" => word(verdict).to_owned(),
+        "message" => escape(&message),
+        "action" => escape(&action),
+        "version" => escape(version),
+        "chain" => escape(chain_id.as_deref().unwrap_or("no chain yet")),
+        "provider" => escape(&provider),
         "at" => escape(&state.provider.clock.now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
         _ => String::new(),
     });
     document(html, POLICY)
+}
+
+/// The verdict's word, as the overview has it.
+const fn word(verdict: ProviderVerdict) -> &'static str {
+    match verdict {
+        ProviderVerdict::Bidding => "bidding",
+        ProviderVerdict::Paused => "paused",
+        ProviderVerdict::Deaf => "deaf",
+        ProviderVerdict::Degraded => "degraded",
+        ProviderVerdict::Maintenance => "maintenance",
+    }
 }
 
 fn yes_no(is: bool) -> String {
@@ -188,30 +200,6 @@ fn media_type(path: &str) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
-    }
-}
-
-/// What the page says before any script runs.
-struct Strip {
-    verdict: &'static str,
-    message: String,
-    action: &'static str,
-}
-
-impl Strip {
-    fn of(health: &Health) -> Self {
-        let wrong = health.conditions.iter().find(|found| found.verdict != Verdict::Good);
-        let Some(wrong) = wrong else {
-            let message = "Orders are read, priced and bid on.".to_owned();
-            return Self { verdict: "bidding", message, action: "" };
-        };
-        let (verdict, action) = match wrong.reason {
-            "paused" => ("paused", "Resume when you want orders to be bid on again."),
-            "deaf" => ("deaf", "Look at the indexer of the stream: nothing comes from it."),
-            _ => ("degraded", "Look at what is named here; everything else goes on."),
-        };
-        let detail = wrong.message.as_deref().unwrap_or(wrong.reason);
-        Self { verdict, message: format!("{}: {detail}", wrong.name), action }
     }
 }
 

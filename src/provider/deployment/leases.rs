@@ -76,7 +76,8 @@ impl<'a> Step<'a> {
         );
         self.note_found_workload(id, before.as_ref(), &lease);
         if let Some(deployment) = &self.facts.deployment {
-            let pays = lease.state.is_running().then(|| deployment.funded_until(&self.facts.leases));
+            let pays =
+                lease.state.is_running().then(|| deployment.funded_until(&self.facts.leases));
             lease.funded_until = pays.flatten();
         }
         if applied_now {
