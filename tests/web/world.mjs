@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const tree = process.env.LESSOR_TREE ?? fileURLToPath(new URL("../..", import.meta.url));
-const binary = process.env.LESSOR_BIN ?? join(tree, "target/debug/lessor");
+const tree = process.env.PAGE_TREE ?? fileURLToPath(new URL("../..", import.meta.url));
+const binary = process.env.PAGE_BINARY ?? join(tree, "target/debug/lessor");
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "lessor");
 
 /** What a browser must not do by itself. */
@@ -18,6 +18,9 @@ const CHROMIUM = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
 ];
+
+/** The settings of whoever runs the tests are not the world's. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("LESSOR_")));
 
 export const example = (name) => join(tree, "deploy/examples", name);
 
@@ -30,7 +33,7 @@ export class World {
 
   async start() {
     const args = ["dev", "--data", join(this.folder, "data"), "--listen", this.listen, "--block-interval-ms", "200"];
-    this.process = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.process = spawn(binary, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
     this.said = "";
     this.ended = once(this.process, "exit");
     this.process.stderr.on("data", (text) => void (this.said += text));
@@ -66,6 +69,7 @@ export class World {
   /** Runs a tenant's command; `{ code, steps }`. */
   async tenant(...args) {
     const child = spawn(binary, ["tenant", "--url", this.url, "--format", "json", ...args], {
+      env: environment,
       stdio: ["ignore", "pipe", "inherit"],
     });
     let text = "";
@@ -100,7 +104,7 @@ export class Browser {
   static async open() {
     const opened = new Browser();
     opened.chromium = await chromium.launch({
-      executablePath: process.env.LESSOR_CHROMIUM ?? "/usr/bin/chromium",
+      executablePath: process.env.PAGE_CHROMIUM ?? "/usr/bin/chromium",
       args: CHROMIUM,
     });
     return opened;

@@ -7,7 +7,7 @@ import { logOut, maintain } from "../session.js";
 import { change, useStore } from "../state.js";
 
 /** @type {Record<string, import("../parts.js").Kind>} */
-const SHAPE = { bidding: "good", paused: "hold", deaf: "bad", degraded: "warn", maintenance: "work" };
+const SHAPE = { bidding: "good", paused: "hold", deaf: "bad", degraded: "warn", maintenance: "work", no_answer: "bad" };
 
 const LINK = { stream: "live", polling: "every 10 s", lost: "no answer" };
 
@@ -32,6 +32,13 @@ function Visitor() {
   return html`<button type="button" class="quiet" onClick=${() => change({ dialog: "login" })}>Log in</button>`;
 }
 
+/** What the page itself can say when nobody answers. */
+const LOST = {
+  verdict: "no_answer",
+  message: "The gateway does not answer. What is shown below is what was known last.",
+  action: "See whether the process runs. The page asks again by itself.",
+};
+
 /** What the server wrote into the page, until the first answer. */
 const first = (() => {
   /** @param {string} name */
@@ -42,9 +49,9 @@ const first = (() => {
 export function Verdict() {
   const { topics, link } = useStore();
   const { data } = topics.overview;
-  const { verdict, message, action } = data ?? first;
-  if (data) document.title = `${verdict} – lessor`;
-  return html`<header class="verdict" data-verdict=${link === "lost" ? "lost" : verdict}>
+  const { verdict, message, action } = link === "lost" ? LOST : (data ?? first);
+  document.title = `${words(verdict)} – lessor`;
+  return html`<header class="verdict" data-verdict=${verdict}>
     <div class="verdict-say">
       <h1><${Shape} kind=${SHAPE[verdict] ?? "warn"} /><span class="verdict-word">${words(verdict)}</span></h1>
       <div class="verdict-why" role="status" aria-live="polite">
