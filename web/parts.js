@@ -22,7 +22,7 @@ export function CopyCurl({ path, open }) {
     await copyText(curl(path, open));
     set(true);
   };
-  const label = `Copy ${path} as a curl command`;
+  const label = done ? `copied: ${path} as a curl command` : `Copy ${path} as a curl command`;
   return html`<button type="button" class="quiet" onClick=${copy} aria-label=${label} title=${label}>
     ${done ? "copied" : "curl"}
   </button>`;
@@ -147,6 +147,8 @@ export function Dialog({ label, wide, onClose, children }) {
   useEffect(() => {
     const back = document.activeElement;
     element.current?.showModal();
+    const first = element.current?.querySelector("[autofocus]");
+    if (first instanceof HTMLElement) first.focus();
     return () => {
       if (back instanceof HTMLElement) back.focus();
     };

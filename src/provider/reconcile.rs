@@ -29,7 +29,9 @@ pub struct ProviderRecord {
 impl Provider {
     pub(super) async fn run_provider(&self, loaded: Loaded, tip: &Tip) -> Result<(), Error> {
         self.forget_registration().await;
-        self.registration().await?;
+        // Where no order comes, nobody else would notice that the cluster is silent.
+        let (registration, _) = tokio::join!(self.registration(), self.inventory());
+        registration?;
         let Compared { different, undecided, alive } = self.compare_with_chain(tip).await?;
         let settled = self.settle_restore(tip, &alive, different.is_empty()).await?;
         let now = self.clock.now();

@@ -22,7 +22,7 @@ after(async () => {
 const becomes = (page, word) => verdict(page).filter({ hasText: word }).waitFor();
 
 test("without a script the page says the verdict", async () => {
-  await fetch(world.url);
+  await world.bids();
   const page = await browser.page(world, { javaScriptEnabled: false });
   await page.goto(world.url);
   assert.match(await verdict(page).textContent(), /^\s*bidding\s*$/i);

@@ -32,7 +32,7 @@ export class World {
   }
 
   async start() {
-    const args = ["dev", "--data", join(this.folder, "data"), "--listen", this.listen, "--block-interval-ms", "200"];
+    const args = ["dev", "--data", join(this.folder, "data"), "--listen", this.listen, "--block-interval-ms", "600"];
     this.process = spawn(binary, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
     this.said = "";
     this.ended = once(this.process, "exit");
@@ -64,6 +64,16 @@ export class World {
     const response = await fetch(this.url + path, { headers: { authorization: `Bearer ${this.token}` } });
     assert.equal(response.status, 200, path);
     return response.json();
+  }
+
+  /** Resolves once the provider bids: a world that has just begun knows neither chain nor cluster. */
+  async bids() {
+    const until = Date.now() + 20_000;
+    for (;;) {
+      const { verdict, message } = await this.get("/v1/overview");
+      if (verdict === "bidding") return;
+      assert.ok(Date.now() < until, `${verdict}: ${message}`);
+    }
   }
 
   /** Runs a tenant's command; `{ code, steps }`. */

@@ -83,7 +83,7 @@ function Orders({ drop, clear }) {
   return html`<div class="orders">
     <div class="sub-head">
       <h3>Newest orders</h3>
-      ${drop && html`<button type="button" class="small" onClick=${clear} aria-label="Show all orders">${words(drop.reason)} ✕</button>`}
+      ${drop && html`<button type="button" class="small" onClick=${clear} title="Show all orders">${words(drop.reason)} ✕</button>`}
     </div>
     ${shown.length
       ? html`<${Table} label="Orders" columns=${COLUMNS} rows=${shown.map(row)} />`

@@ -76,7 +76,7 @@ function Runway({ lease, path }) {
   return html`<span class="block">
       ${seconds < SOON ? html`<${Mark} kind="warn">≈ ${duration(seconds)}<//>` : html`≈ ${duration(seconds)}`}
     </span>
-    <span class="under">${text}</span>`;
+    <span class="under number">${text}</span>`;
 }
 
 /** @param {Lease} lease */
@@ -93,7 +93,7 @@ function row(lease) {
     html`<${Runway} lease=${lease} path=${path} />`,
     html`<${Figure} path=${path}>${count(lease.created_at)}<//>`,
     html`<${Services} lease=${lease} />`,
-    html`<a class="quiet" href=${`#order=${order}`} aria-label=${`Decision on order ${order}`}>why</a><${CopyCurl} path=${path} />`,
+    html`<a class="quiet" href=${`#order=${order}`} aria-label=${`why: the decision on order ${order}`}>why</a><${CopyCurl} path=${path} />`,
   ];
   return { key: lease.id, cells };
 }

@@ -19,7 +19,7 @@ function Streams({ of: { streams, deaf, gaps } }) {
   if (!streams) return html`<${Mark} kind="bad">none is set<//>`;
   if (deaf) return html`<${Mark} kind="bad"><${Figure} path=${PATH}>${count(deaf)}<//> of ${count(streams)} deaf<//>`;
   if (gaps) return html`<${Mark} kind="warn"><${Figure} path=${PATH}>${count(gaps)}<//> of ${count(streams)} with gaps<//>`;
-  return html`<${Mark} kind="good"><${Figure} path=${PATH}>${count(streams)}<//> live<//>`;
+  return html`<${Mark} kind="good"><${Figure} path=${PATH}>${count(streams)}<//> heard<//>`;
 }
 
 export function Totals() {
