@@ -38,19 +38,29 @@ pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> 
     write_logs(&settings)?;
     let stop = stop_on_signal()?;
     let provider = parts::provider(&settings).await?;
+    serve(settings, provider, !args.no_worker, stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves with a provider that is put together already, until `stop`, and works off what is due if it `works`.
+pub async fn serve(
+    settings: Settings,
+    provider: Arc<Provider>,
+    works: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let serving = Serving::bind(&settings, provider.clone(), None, &stop).await?;
     for (name, address) in serving.addresses() {
         println!("{name} http://{address}");
     }
     let worker = async {
-        if !args.no_worker {
+        if works {
             work(&provider, Duration::from_millis(settings.chain.poll_ms), &stop).await;
         }
     };
     let watch = Watch::new(&settings, provider.clone(), Box::new(|_| {}))?;
     let (served, (), ()) = tokio::join!(serving.run(stop.clone()), worker, watch.run(stop.clone()));
-    served?;
-    Ok(ExitCode::SUCCESS)
+    served
 }
 
 /// The listeners with what answers on them.

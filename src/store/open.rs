@@ -183,6 +183,24 @@ impl Sqlite {
         self.writer.close().await;
     }
 
+    /// Calls `hook` in every transaction that writes, when its statements are done and just before it is committed, on the
+    /// connection's own thread. For tests of what survives a process that dies right there; production sets none.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    #[doc(hidden)]
+    pub async fn before_each_commit(
+        &self,
+        mut hook: impl FnMut() + Send + 'static,
+    ) -> Result<(), sqlx::Error> {
+        let mut connection = self.writer.acquire().await?;
+        connection.lock_handle().await?.set_commit_hook(move || {
+            hook();
+            true
+        });
+        Ok(())
+    }
+
     /// A transaction that writes. It holds the file's only write lock from the start, so that what it reads stays true.
     pub(super) async fn write(&self) -> Result<Transaction<'static, Engine>, Failure> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)

@@ -1,0 +1,171 @@
+//! Every port, with a place to die before and after each call. A method that is added to a port is missing here until it
+//! is listed, so the list cannot fall behind: the compiler reads it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use lessor::{
+    bidengine::Decision,
+    domain::{
+        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
+        LeaseId, MarketParams, Order, OrderId, Provider, inventory::Inventory,
+    },
+    provider::{
+        self,
+        port::{
+            Account, AccountCommit, AccountWork, AuditLine, Broadcast, Chain, ChainError,
+            ChainIdentity, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit, Committed,
+            Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow, HostnameClaim,
+            Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery, ManifestRow,
+            ManifestStored, Missed, Observation, OrderFilter, OrderRow, Page, Plan, Reservations,
+            Seen, Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow,
+            StreamState, Subject, Tip, Transaction, Workload,
+        },
+    },
+};
+use serde_json::Value;
+
+use crate::points::{Points, Side};
+
+/// A port whose calls are places.
+struct Pointed<P: ?Sized> {
+    inner: Arc<P>,
+    points: Arc<Points>,
+}
+
+/// Puts places around every port of a provider.
+pub(crate) fn pointed(
+    mut provider: provider::Provider,
+    points: &Arc<Points>,
+) -> provider::Provider {
+    provider.store = Arc::new(pointed_port(provider.store, points));
+    provider.chain = Arc::new(pointed_port(provider.chain, points));
+    provider.cluster = Arc::new(pointed_port(provider.cluster, points));
+    provider.clock = Arc::new(pointed_port(provider.clock, points));
+    provider.entropy = Arc::new(pointed_port(provider.entropy, points));
+    provider.signer = provider.signer.map(|port| Arc::new(pointed_port(port, points)) as _);
+    provider.indexer = provider.indexer.map(|port| Arc::new(pointed_port(port, points)) as _);
+    provider
+}
+
+fn pointed_port<P: ?Sized>(inner: Arc<P>, points: &Arc<Points>) -> Pointed<P> {
+    Pointed { inner, points: Arc::clone(points) }
+}
+
+macro_rules! port {
+    ($port:ident { $($method:ident($($name:ident: $of:ty),*) -> $answer:ty;)* }) => {
+        #[async_trait]
+        impl $port for Pointed<dyn $port> {
+            $(async fn $method(&self, $($name: $of),*) -> $answer {
+                let name = concat!(stringify!($port), ".", stringify!($method));
+                self.points.through(name, self.inner.$method($($name),*)).await
+            })*
+        }
+    };
+}
+
+port!(Store {
+    chain_identity() -> Result<Option<ChainIdentity>, StoreError>;
+    record_chain_identity(identity: &ChainIdentity) -> Result<ChainIdentity, StoreError>;
+    ingest(delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError>;
+    stream(name: &str) -> Result<Option<StreamRow>, StoreError>;
+    change_stream(name: &str, change: &StreamChange<'_>) -> Result<StreamState, StoreError>;
+    spend(stream: &str, reads: u32, limit: u32, now: Timestamp) -> Result<Spent, StoreError>;
+    events(subject: &Subject, limit: u32) -> Result<Vec<EventRow>, StoreError>;
+    wake(subjects: &[Subject], hint: Option<Height>, now: Timestamp) -> Result<(), StoreError>;
+    wake_due(block_time: Timestamp) -> Result<u64, StoreError>;
+    claim(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Loaded>, StoreError>;
+    commit(claim: &Claim, now: Timestamp, commit: &Commit) -> Result<Committed, StoreError>;
+    give_back(claim: &Claim, retry_at: Timestamp, error: Option<&str>) -> Result<(), StoreError>;
+    forget(claims: &[Claim]) -> Result<u64, StoreError>;
+    next_due() -> Result<Option<Timestamp>, StoreError>;
+    subject_state(subject: &Subject) -> Result<Option<Value>, StoreError>;
+    claim_effects(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<EffectClaim>, StoreError>;
+    report_effect(claim: &EffectClaim, report: &EffectReport, now: Timestamp) -> Result<bool, StoreError>;
+    claim_account(account: &Address, worker: &str, now: Timestamp, until: Timestamp) -> Result<Option<AccountWork>, StoreError>;
+    commit_account(claim: &Claim, now: Timestamp, commit: &AccountCommit) -> Result<Option<Vec<Transaction>>, StoreError>;
+    transactions(unsettled_only: bool, after: Option<&str>, limit: u32) -> Result<Page<Transaction>, StoreError>;
+    reservations() -> Result<Reservations, StoreError>;
+    store_manifest(manifest: &ManifestRow, leases: &[LeaseId], hostnames: &[HostnameClaim], now: Timestamp) -> Result<ManifestStored, StoreError>;
+    manifests(deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;
+    hostnames(lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;
+    orders(filter: &OrderFilter, after: Option<&str>, limit: u32) -> Result<Page<OrderRow>, StoreError>;
+    order(id: &OrderId) -> Result<Option<OrderRow>, StoreError>;
+    decision(order: &OrderId) -> Result<Option<Decision>, StoreError>;
+    order_counts() -> Result<Vec<(String, u64)>, StoreError>;
+    deadlines(limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError>;
+    observe(observation: &Observation) -> Result<(), StoreError>;
+    observation(key: &str) -> Result<Option<Observation>, StoreError>;
+    audit(lines: &[AuditLine]) -> Result<(), StoreError>;
+    audit_lines(after: Option<&str>, limit: u32) -> Result<Page<AuditLine>, StoreError>;
+    health() -> Result<(), StoreError>;
+});
+
+port!(Chain {
+    tip() -> Result<Tip, ChainError>;
+    identity() -> Result<ChainIdentity, ChainError>;
+    deployment(id: &DeploymentId, at_least: Height) -> Result<Seen<Option<Deployment>>, ChainError>;
+    orders(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
+    bids(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Bid>>, ChainError>;
+    leases(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Lease>>, ChainError>;
+    open_orders(at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
+    provider_bids(provider: &Address, state: BidState, at_least: Height) -> Result<Seen<Vec<Bid>>, ChainError>;
+    provider_leases(provider: &Address, at_least: Height) -> Result<Seen<Vec<Lease>>, ChainError>;
+    provider(owner: &Address, at_least: Height) -> Result<Seen<Option<Provider>>, ChainError>;
+    audited_attributes(provider: &Address, at_least: Height) -> Result<Seen<Vec<AuditedAttributes>>, ChainError>;
+    market_params(at_least: Height) -> Result<Seen<MarketParams>, ChainError>;
+    account(address: &Address, at_least: Height) -> Result<Seen<Option<Account>>, ChainError>;
+    balances(address: &Address, at_least: Height) -> Result<Seen<Vec<Coin>>, ChainError>;
+    simulate(transaction: &[u8]) -> Result<u64, ChainError>;
+    broadcast(transaction: &[u8]) -> Result<Broadcast, ChainError>;
+    transaction(hash: &str) -> Result<Option<Included>, ChainError>;
+});
+
+port!(Cluster {
+    inventory() -> Result<Inventory, ClusterError>;
+    apply(workload: &Workload) -> Result<(), ClusterError>;
+    teardown(lease: &LeaseId) -> Result<bool, ClusterError>;
+    status(lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError>;
+    leases() -> Result<Vec<LeaseId>, ClusterError>;
+    logs(lease: &LeaseId, query: &LogQuery) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError>;
+    events(lease: &LeaseId, follow: bool, after: Option<&str>) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError>;
+});
+
+port!(Indexer {
+    blocks(stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
+});
+
+#[async_trait]
+impl Signer for Pointed<dyn Signer> {
+    fn address(&self) -> &Address {
+        self.inner.address()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.inner.public_key()
+    }
+
+    async fn sign(&self, sign_doc: &[u8]) -> Result<[u8; 64], SignerError> {
+        self.points.through("Signer.sign", self.inner.sign(sign_doc)).await
+    }
+}
+
+impl Clock for Pointed<dyn Clock> {
+    fn now(&self) -> Timestamp {
+        self.points.pass_blocking("Clock.now", Side::Before);
+        let now = self.inner.now();
+        self.points.pass_blocking("Clock.now", Side::After);
+        now
+    }
+}
+
+impl Entropy for Pointed<dyn Entropy> {
+    fn bits(&self) -> u64 {
+        self.points.pass_blocking("Entropy.bits", Side::Before);
+        let bits = self.inner.bits();
+        self.points.pass_blocking("Entropy.bits", Side::After);
+        bits
+    }
+}
