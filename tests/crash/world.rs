@@ -35,7 +35,7 @@ use crate::{
 /// The relay's stream.
 pub(crate) const STREAM: &str = "dev";
 /// How long anything that is waited for may take on a machine that does much else.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// The operator's token.
 const TOKEN: &str = "an-operator-of-the-crash-tests";
 
@@ -80,7 +80,10 @@ impl World {
         support::install_tls();
         let role = Role::World { data: folder.path().join("world") };
         let mut process = Process::role(&role, &folder.path().join("world.log"));
-        let line = said(process.stdout.take().unwrap()).next().expect("the world starts");
+        let mut lines = said(process.stdout.take().unwrap());
+        let line = lines.next().expect("the world starts");
+        // The test harness in it writes too, and fails when nobody reads.
+        std::thread::spawn(move || lines.for_each(drop));
         let parts: Vec<&str> = line.split(' ').collect();
         let ["world", node, cluster] = parts[..] else { panic!("{line}") };
         let world = Self {
@@ -161,12 +164,6 @@ backfill_after_s = 1
         self.path("world/chain")
     }
 
-    /// Keeps everything for whoever looks into a failure.
-    pub(crate) fn keep(mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        self.folder.path().to_owned()
-    }
-
     /// `lessor serve` itself, with the settings of this world and nothing of the environment.
     pub(crate) fn serve(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lessor"));
@@ -234,6 +231,16 @@ backfill_after_s = 1
     /// What the simulated cluster answers.
     pub(crate) async fn cluster(&self, path: &str) -> Value {
         read(self.http.get(format!("{}{path}", self.cluster))).await.expect("the cluster answers")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // For whoever looks into the failure.
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: {}", self.folder.path().display());
+        }
     }
 }
 
