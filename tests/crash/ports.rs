@@ -84,8 +84,8 @@ port!(Store {
     subject_state(subject: &Subject) -> Result<Option<Value>, StoreError>;
     claim_effects(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<EffectClaim>, StoreError>;
     report_effect(claim: &EffectClaim, report: &EffectReport, now: Timestamp) -> Result<bool, StoreError>;
-    claim_account(account: &Address, worker: &str, now: Timestamp, until: Timestamp) -> Result<Option<AccountWork>, StoreError>;
-    commit_account(claim: &Claim, now: Timestamp, commit: &AccountCommit) -> Result<Option<Vec<Transaction>>, StoreError>;
+    account_work(account: &Address, now: Timestamp) -> Result<Option<AccountWork>, StoreError>;
+    commit_account(account: &Address, wakes: u64, now: Timestamp, commit: &AccountCommit) -> Result<Vec<Transaction>, StoreError>;
     transactions(unsettled_only: bool, after: Option<&str>, limit: u32) -> Result<Page<Transaction>, StoreError>;
     reservations() -> Result<Reservations, StoreError>;
     store_manifest(manifest: &ManifestRow, leases: &[LeaseId], hostnames: &[HostnameClaim], now: Timestamp) -> Result<ManifestStored, StoreError>;

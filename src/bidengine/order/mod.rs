@@ -146,13 +146,11 @@ pub enum Transaction {
 pub struct Deadlines {
     /// In seconds of block time; `None` for ever.
     pub bid_timeout_s: Option<u64>,
-    /// What a block takes, in milliseconds: tells the age of a bid that was found and not made.
-    pub block_interval_ms: u64,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { bid_timeout_s: Some(300), block_interval_ms: 6_000 }
+        Self { bid_timeout_s: Some(300) }
     }
 }
 
@@ -248,7 +246,7 @@ pub fn advance(
     }
     match view.own_bid {
         Some(bid) => match bid.state {
-            BidState::Open => bid_is_open(phase, bid, view, deadlines),
+            BidState::Open => bid_is_open(phase, view, deadlines),
             // Only a lease makes a bid active, so the lease was read too early.
             BidState::Active => (phase, vec![Effect::ReadAgain { at_least: view.at.height }]),
             BidState::Lost => finish(phase, view, OrderPhase::Lost),
@@ -301,13 +299,12 @@ fn won(phase: OrderPhase) -> (OrderPhase, Vec<Effect>) {
 
 fn bid_is_open(
     phase: OrderPhase,
-    bid: OwnBid,
     view: &OrderView,
     deadlines: &Deadlines,
 ) -> (OrderPhase, Vec<Effect>) {
     let (since, until) = match phase {
         OrderPhase::Open { since, until } => (since, until),
-        _ => (view.at.height, bid_deadline(bid, view.at, deadlines)),
+        _ => (view.at.height, bid_deadline(view.at, deadlines)),
     };
     let cause = match (phase, view.fate()) {
         (OrderPhase::CloseWanted { cause }, _) => Some(cause),
@@ -403,15 +400,9 @@ fn clear_deadline(phase: OrderPhase) -> Vec<Effect> {
     if phase.has_deadline() { vec![Effect::ClearDeadline] } else { Vec::new() }
 }
 
-/// When a bid is given up: its age in blocks counts, so one that is found at start is not kept a full time-out more.
-fn bid_deadline(bid: OwnBid, at: BlockTime, deadlines: &Deadlines) -> Option<Timestamp> {
-    let timeout = millis(deadlines.bid_timeout_s?.saturating_mul(1_000));
-    let blocks = at.height.0.saturating_sub(bid.created_at.0);
-    let age = millis(blocks.saturating_mul(deadlines.block_interval_ms));
-    let left = timeout.saturating_sub(age);
-    Some(at.time.saturating_add(left).unwrap_or(Timestamp::MAX))
-}
-
-fn millis(count: u64) -> SignedDuration {
-    SignedDuration::from_millis(i64::try_from(count).unwrap_or(i64::MAX))
+/// When a bid that is seen for the first time is given up. Its age is not known: heights say nothing of time, since a chain
+/// makes blocks as quickly as it likes, and a bid that is guessed to be old would be closed too early.
+fn bid_deadline(at: BlockTime, deadlines: &Deadlines) -> Option<Timestamp> {
+    let timeout = i64::try_from(deadlines.bid_timeout_s?).unwrap_or(i64::MAX);
+    Some(at.time.saturating_add(SignedDuration::from_secs(timeout)).unwrap_or(Timestamp::MAX))
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const DEADLINES: Deadlines = Deadlines { bid_timeout_s: Some(300), block_interval_ms: 6_000 };
+const DEADLINES: Deadlines = Deadlines { bid_timeout_s: Some(300) };
 const OPEN: OrderStates = OrderStates {
     order: OrderState::Open,
     group: GroupState::Open,
@@ -190,16 +190,16 @@ fn an_active_bid_without_a_lease_is_read_again_and_nothing_is_given_up() {
 #[test]
 fn an_open_bid_that_is_found_is_kept_and_reserved_again() {
     let found = OrderView { own_bid: bid(BidState::Open, 20), ..view(30) };
-    let until = at(70).time;
+    let until = at(80).time;
     assert_eq!(
         step(OrderPhase::Seen, &found),
         (
             OrderPhase::Open { since: Height(30), until: Some(until) },
             vec![Effect::SetDeadline { at: until }, Effect::Reserve]
         ),
-        "ten blocks of its time-out are over"
+        "its time-out begins when it is seen"
     );
-    let forever = Deadlines { bid_timeout_s: None, ..DEADLINES };
+    let forever = Deadlines { bid_timeout_s: None };
     let (phase, effects) = advance(OrderPhase::Seen, &found, &forever);
     assert_eq!(
         (phase, effects),
@@ -208,12 +208,17 @@ fn an_open_bid_that_is_found_is_kept_and_reserved_again() {
 }
 
 #[test]
-fn an_open_bid_that_is_found_and_older_than_its_timeout_is_closed_at_once() {
-    let old = OrderView { own_bid: bid(BidState::Open, 20), ..view(70) };
-    let (phase, effects) = step(OrderPhase::Seen, &old);
-    assert_eq!((phase, effects), (wanted(CloseCause::BidTimeout), vec![CLOSE]));
-    let younger = OrderView { own_bid: bid(BidState::Open, 21), ..view(70) };
-    assert!(matches!(step(OrderPhase::Seen, &younger).0, OrderPhase::Open { .. }));
+fn an_open_bid_that_is_found_many_blocks_later_is_not_closed_early() {
+    let found = OrderView { own_bid: bid(BidState::Open, 20), reserved: true, ..view(5_000) };
+    let until = at(5_050).time;
+    assert_eq!(
+        step(OrderPhase::Bidding, &found),
+        (
+            OrderPhase::Open { since: Height(5_000), until: Some(until) },
+            vec![Effect::SetDeadline { at: until }]
+        ),
+        "five thousand blocks may have taken a minute"
+    );
 }
 
 #[test]

@@ -102,7 +102,6 @@ impl<'a> Step<'a> {
                 .settings
                 .bid_timeout
                 .and_then(|limit| u64::try_from(limit.as_secs()).ok()),
-            ..order::Deadlines::default()
         };
         let (phase, effects) = order::advance(record.phase, &view, &deadlines);
         record.phase = phase;
