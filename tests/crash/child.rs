@@ -133,6 +133,10 @@ async fn be_gateway(config: &Path, phase: &str, dies: Option<&str>) {
                 points.choose(rest.parse().unwrap());
                 say("done");
             }
+            "clock" => {
+                points.set_clock_ahead(rest.parse().unwrap());
+                say("done");
+            }
             "passed" => {
                 for line in points.passed() {
                     say(&format!("passed {line}"));

@@ -12,6 +12,8 @@
 //! | `process` | starts them, kills them, starts them again |
 //! | `world`, `life` | one world, and a tenant's life in it, phase by phase |
 //! | `judge` | what must be true at the end |
+//! | `served` | `lessor serve` itself, and deliveries by hand |
+//! | `kill_points`, `moments`, `troubles`, `clock` | the tests |
 //!
 //! Those that take minutes are ignored here and run by `tests/run`, by name.
 #![expect(
@@ -21,12 +23,16 @@
 )]
 
 mod child;
+mod clock;
 mod judge;
 mod kill_points;
 mod life;
+mod moments;
 mod points;
 mod ports;
 mod process;
+mod served;
 #[path = "../it/support.rs"]
 mod support;
+mod troubles;
 mod world;

@@ -13,6 +13,8 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
+use jiff::SignedDuration;
+
 /// What the process says begins with this, wherever in the line it stands: the test harness writes there too.
 pub(crate) const SAYS: &str = "crash> ";
 
@@ -66,6 +68,8 @@ struct State {
     passed: BTreeMap<(String, String), u64>,
     chosen: Option<Place>,
     stopped: bool,
+    /// By so many seconds the host's clock is wrong.
+    clock_is_ahead: i64,
 }
 
 /// Writes a line for the process that started this one.
@@ -90,6 +94,16 @@ impl Points {
     /// The process is to stop there.
     pub(crate) fn choose(&self, place: Place) {
         self.state().chosen = Some(place);
+    }
+
+    /// From now on the host's clock is wrong by so many seconds.
+    pub(crate) fn set_clock_ahead(&self, seconds: i64) {
+        self.state().clock_is_ahead = seconds;
+    }
+
+    /// By how much the host's clock is wrong.
+    pub(crate) fn clock_is_ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.state().clock_is_ahead)
     }
 
     /// How often each place was passed, as lines of phase, name and count.

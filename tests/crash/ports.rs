@@ -16,12 +16,12 @@ use lessor::{
         self,
         port::{
             Account, AccountCommit, AccountWork, AuditLine, Broadcast, Chain, ChainError,
-            ChainIdentity, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit, Committed,
-            Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow, HostnameClaim,
-            Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery, ManifestRow,
-            ManifestStored, Missed, Observation, OrderFilter, OrderRow, Page, Plan, Reservations,
-            Seen, Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow,
-            StreamState, Subject, Tip, Transaction, Workload,
+            ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
+            Committed, Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow, FunnelRow,
+            HostnameClaim, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery,
+            Maintenance, ManifestRow, ManifestStored, Missed, Observation, OrderFilter, OrderRow,
+            Page, Plan, Reservations, Seen, Session, Signer, SignerError, Spent, Store, StoreError,
+            StreamChange, StreamRow, StreamState, Subject, Tip, Totals, Transaction, Workload,
         },
     },
 };
@@ -96,6 +96,14 @@ port!(Store {
     decision(order: &OrderId) -> Result<Option<Decision>, StoreError>;
     order_counts() -> Result<Vec<(String, u64)>, StoreError>;
     deadlines(limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError>;
+    funnel(since: Timestamp, sample: u32) -> Result<Vec<FunnelRow>, StoreError>;
+    totals(since: Timestamp) -> Result<Totals, StoreError>;
+    changes() -> Result<Changes, StoreError>;
+    maintenance() -> Result<Maintenance, StoreError>;
+    set_maintenance(maintenance: &Maintenance, audit: &AuditLine, wake: &[Subject], now: Timestamp) -> Result<(), StoreError>;
+    open_session(session: &Session, most: u32, audit: &AuditLine) -> Result<(), StoreError>;
+    session(digest: &[u8; 32]) -> Result<Option<Session>, StoreError>;
+    end_session(digest: &[u8; 32], audit: &AuditLine) -> Result<bool, StoreError>;
     observe(observation: &Observation) -> Result<(), StoreError>;
     observation(key: &str) -> Result<Option<Observation>, StoreError>;
     audit(lines: &[AuditLine]) -> Result<(), StoreError>;
@@ -155,7 +163,7 @@ impl Signer for Pointed<dyn Signer> {
 impl Clock for Pointed<dyn Clock> {
     fn now(&self) -> Timestamp {
         self.points.pass_blocking("Clock.now", Side::Before);
-        let now = self.inner.now();
+        let now = self.inner.now().saturating_add(self.points.clock_is_ahead()).unwrap();
         self.points.pass_blocking("Clock.now", Side::After);
         now
     }

@@ -46,6 +46,7 @@ pub(crate) struct World {
     /// Where the gateway listens, whichever process it is.
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
+    store: String,
     relay: Option<Relay>,
     // Ends with the world.
     _process: Process,
@@ -91,6 +92,7 @@ impl World {
             cluster: cluster.to_owned(),
             url: format!("http://127.0.0.1:{}", free_port()),
             http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap(),
+            store: "lessor.db".to_owned(),
             relay: None,
             _process: process,
             folder,
@@ -153,7 +155,16 @@ backfill_after_s = 1
     }
 
     pub(crate) fn store(&self) -> PathBuf {
-        self.path("lessor.db")
+        self.path(&self.store)
+    }
+
+    /// The file is to be there, from the next start on.
+    pub(crate) fn move_store(&mut self, name: &str) {
+        let before = self.store().display().to_string();
+        name.clone_into(&mut self.store);
+        let settings = std::fs::read_to_string(self.config()).unwrap();
+        let moved = settings.replace(&before, &self.store().display().to_string());
+        std::fs::write(self.config(), moved).unwrap();
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -204,6 +215,15 @@ backfill_after_s = 1
         tokio::time::timeout(LIMIT, sent).await.expect("the relay sends everything").unwrap();
         relay.stop.cancel();
         relay.task.await.unwrap();
+    }
+
+    /// Waits until the relay says that a delivery was not taken, with these words.
+    pub(crate) async fn relay_fails(&mut self, words: &str) {
+        let relay = self.relay.as_mut().unwrap();
+        let failed = relay
+            .state
+            .wait_for(|state| state.last_error.as_ref().is_some_and(|error| error.contains(words)));
+        tokio::time::timeout(LIMIT, failed).await.expect("the relay is refused").unwrap();
     }
 
     pub(crate) async fn tip(&self) -> Height {
