@@ -323,7 +323,8 @@ impl Provider {
             };
         }
         let now = self.clock.now();
-        let rests = transaction.broadcast_at.is_some_and(|at| now.duration_since(at) < SEND_AGAIN);
+        let rests =
+            transaction.broadcast_at.is_some_and(|at| now.duration_since(at).abs() < SEND_AGAIN);
         if rests { Looked::Waiting } else { Looked::SendAgain }
     }
 

@@ -40,7 +40,7 @@ pub mod workload;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
 };
 
 pub use error::{Error, Kind};
@@ -91,6 +91,8 @@ pub struct Provider {
     sending: Mutex<()>,
     /// Reads that were taken out of streams' budgets and not used yet; lost with the process, which errs on the safe side.
     prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
+    /// When the last pass of steps began, by the host's clock in microseconds; far ahead before the first.
+    last_pass: AtomicI64,
     settings: RwLock<Arc<Settings>>,
     /// What keeps the settings from being those that the operator wrote last.
     settings_fault: RwLock<Option<SettingsFault>>,
@@ -143,6 +145,7 @@ impl Provider {
             tip: Mutex::new(None),
             sending: Mutex::new(()),
             prepaid: Mutex::new(BTreeMap::new()),
+            last_pass: AtomicI64::new(i64::MAX),
             settings: RwLock::new(Arc::new(parts.settings)),
             settings_fault: RwLock::new(None),
         }

@@ -130,7 +130,7 @@ impl Provider {
         let mut held = self.registration.lock().await;
         let now = self.clock.now();
         if let Some((taken_at, registration)) = held.as_ref()
-            && now.duration_since(*taken_at) < max_age
+            && now.duration_since(*taken_at).abs() < max_age
         {
             return Ok(registration.clone());
         }
@@ -191,7 +191,7 @@ impl Provider {
                 .map(|inventory| (found.taken_at, inventory))
         });
         if let Some((taken_at, inventory)) = &stored
-            && now.duration_since(*taken_at) < max_age
+            && now.duration_since(*taken_at).abs() < max_age
         {
             return ObservedInventory::Young { inventory: inventory.clone(), taken_at: *taken_at };
         }

@@ -3,7 +3,7 @@
 //! [`Provider::step`] is one bounded pass. A server calls it whenever it is poked or something falls due; a scheduled
 //! function calls it once per tick. Both find all they need in the rows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +43,10 @@ pub struct Pass {
     pub idle: bool,
 }
 
+/// Nothing is put off for longer, but for the pace at which an operator wants everything compared with the chain.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+/// A clock that is set right by less has not gone back.
+const CLOCK_SLACK_US: i64 = 1_000_000;
 /// Subjects that are worked on at once.
 const CONCURRENCY: usize = 16;
 /// Subjects that are claimed at once.
@@ -75,6 +79,7 @@ impl Provider {
     /// it has asked the node.
     pub async fn step(&self, budget: Budget) -> Result<Pass, Error> {
         let mut pass = Pass::default();
+        self.mind_the_clock().await?;
         if let Err(error) = self.follow_policy().await {
             tracing::error!(error = %error, "the policy could not be read; the one in force stays");
         }
@@ -108,6 +113,23 @@ impl Provider {
                 return Ok(pass);
             }
         }
+    }
+
+    /// What a wrong clock put off must not wait until that time comes: at the first pass of a process, and whenever the clock
+    /// went back since the pass before, nothing may wait longer than anything here ever does.
+    async fn mind_the_clock(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        let before = self.last_pass.swap(now.as_microsecond(), Ordering::Relaxed);
+        if now.as_microsecond().saturating_add(CLOCK_SLACK_US) >= before {
+            return Ok(());
+        }
+        let longest = self.settings().reconcile_every.max(LONGEST_WAIT);
+        let latest = now.saturating_add(longest).unwrap_or(Timestamp::MAX);
+        let shortened = self.store.wait_no_longer(latest, now).await?;
+        if shortened > 0 {
+            tracing::warn!(shortened, "the host's clock was ahead; what it put off is due now");
+        }
+        Ok(())
     }
 
     async fn run_subjects(&self, tip: &Tip, budget: Budget, pass: &mut Pass) -> Result<(), Error> {

@@ -90,8 +90,9 @@ pub enum OpenError {
     },
 }
 
-/// Primary result codes of SQLite that mean *later*: busy and locked.
-const TRANSIENT: [i32; 2] = [5, 6];
+/// Primary result codes of SQLite that mean *later*: busy, locked, and the disk's own failures and a full one, which people
+/// mend while whoever sent something comes again.
+const TRANSIENT: [i32; 4] = [5, 6, 10, 13];
 /// Primary result codes of SQLite that mean a damaged file: corrupt and not a database.
 const DAMAGED: [i32; 2] = [11, 26];
 

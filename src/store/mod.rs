@@ -179,6 +179,12 @@ impl Store for Sqlite {
         self.soonest().await.map_err(|failure| failure.while_doing("read what is due next"))
     }
 
+    async fn wait_no_longer(&self, latest: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        self.shorten_waits(latest, now)
+            .await
+            .map_err(|failure| failure.while_doing("shorten waits"))
+    }
+
     async fn subject_state(&self, subject: &Subject) -> Result<Option<Value>, StoreError> {
         self.read_state(subject)
             .await

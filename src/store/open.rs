@@ -26,9 +26,12 @@ use super::{
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// How long a connection waits for another process's write before it says *busy*.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+///
+/// Together with [`ACQUIRE_TIMEOUT`] well below the half minute for which whoever delivers waits: they are to hear *later*
+/// from us.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection of its own process.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 /// All statements of `sql.rs` stay prepared.
 const STATEMENTS: usize = 256;
 

@@ -239,6 +239,14 @@ pub(super) const FIRE_DEADLINES: &str = "
 pub(super) const ANY_DEADLINE_DUE: &str =
     "SELECT EXISTS (SELECT 1 FROM deadlines WHERE fired = 0 AND due <= $1)";
 
+pub(super) const ANY_WAITS_BEYOND: &str = "
+    SELECT EXISTS (SELECT 1 FROM subjects WHERE ready_at > $1)
+        OR EXISTS (SELECT 1 FROM effects WHERE state IN ('wanted', 'begun') AND free_at > $1)";
+pub(super) const WAKE_WAITING_BEYOND: &str = "
+    UPDATE subjects SET due_at = $2, free_at = $2, worker = NULL WHERE ready_at > $1";
+pub(super) const FREE_WAITING_BEYOND: &str = "
+    UPDATE effects SET free_at = $2, claimed = 0, worker = NULL
+    WHERE state IN ('wanted', 'begun') AND free_at > $1";
 pub(super) const READY_SUBJECTS: &str = "
     SELECT subject FROM subjects
     WHERE hinted = $1 AND ready_at <= $2 AND kind <> 'account'
@@ -522,10 +530,12 @@ pub(super) const UPSERT_DECISIONS: &str = "
     ON CONFLICT (order_id) DO UPDATE SET body = excluded.body";
 pub(super) const DECISION: &str = "SELECT body FROM decisions WHERE order_id = $1";
 
+/// One that is a minute younger than what comes now was dated by a clock that was wrong, and must not be kept till then.
 pub(super) const OBSERVE: &str = "
     INSERT INTO observations (key, taken_at, body) VALUES ($1, $2, $3)
     ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, body = excluded.body
-    WHERE excluded.taken_at >= observations.taken_at";
+    WHERE excluded.taken_at >= observations.taken_at
+       OR observations.taken_at > excluded.taken_at + 60000000";
 pub(super) const OBSERVATION: &str = "SELECT key, taken_at, body FROM observations WHERE key = $1";
 
 pub(super) const INSERT_AUDIT: &str = "

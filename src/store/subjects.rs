@@ -249,6 +249,29 @@ impl Sqlite {
         Ok(u64::try_from(woken).unwrap_or(u64::MAX))
     }
 
+    pub(super) async fn shorten_waits(
+        &self,
+        latest: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, Failure> {
+        let any: bool = query_scalar(sql::ANY_WAITS_BEYOND)
+            .bind(Micros(latest))
+            .fetch_one(&self.readers)
+            .await?;
+        if !any {
+            return Ok(0);
+        }
+        let mut tx = self.write().await?;
+        let mut shortened = 0;
+        for statement in [sql::WAKE_WAITING_BEYOND, sql::FREE_WAITING_BEYOND] {
+            let done =
+                query(statement).bind(Micros(latest)).bind(Micros(now)).execute(&mut *tx).await?;
+            shortened += done.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(shortened)
+    }
+
     /// Looks for ready subjects without the write lock; whoever polls an idle store must not keep others from writing.
     async fn ready_subjects(&self, now: Timestamp, limit: u32) -> Result<Vec<String>, Failure> {
         let mut ready: Vec<String> = Vec::new();

@@ -13,7 +13,7 @@ use std::{
 use lessor::{
     cmd::{devnet, parts, serve, settings::Settings},
     devnet::cluster,
-    store::{self, Sqlite},
+    store::Sqlite,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -99,7 +99,7 @@ async fn be_world(data: &Path) {
 /// The store, with one place more: between the last statement of any transaction that writes, and its commit. What comes
 /// after the commit is after the call that made it.
 async fn store_with_commits(settings: &Settings, points: &Arc<Points>) -> Sqlite {
-    let store = Sqlite::open(&settings.store.path, store::Settings::default()).await.unwrap();
+    let store = Sqlite::open(&settings.store.path, parts::store_settings(settings)).await.unwrap();
     let points = Arc::clone(points);
     let hook = move || points.pass_blocking("Store:commit", Side::Before);
     store.before_each_commit(hook).await.unwrap();

@@ -19,9 +19,10 @@ use lessor::{
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
             Committed, Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow, FunnelRow,
             HostnameClaim, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery,
-            Maintenance, ManifestRow, ManifestStored, Missed, Observation, OrderFilter, OrderRow,
-            Page, Plan, Reservations, Seen, Session, Signer, SignerError, Spent, Store, StoreError,
-            StreamChange, StreamRow, StreamState, Subject, Tip, Totals, Transaction, Workload,
+            Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy, Observation, OrderFilter,
+            OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session,
+            Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState,
+            Subject, Sweep, Swept, Tip, Totals, Transaction, Workload,
         },
     },
 };
@@ -81,6 +82,7 @@ port!(Store {
     give_back(claim: &Claim, retry_at: Timestamp, error: Option<&str>) -> Result<(), StoreError>;
     forget(claims: &[Claim]) -> Result<u64, StoreError>;
     next_due() -> Result<Option<Timestamp>, StoreError>;
+    wait_no_longer(latest: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     subject_state(subject: &Subject) -> Result<Option<Value>, StoreError>;
     claim_effects(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<EffectClaim>, StoreError>;
     report_effect(claim: &EffectClaim, report: &EffectReport, now: Timestamp) -> Result<bool, StoreError>;
@@ -104,6 +106,14 @@ port!(Store {
     open_session(session: &Session, most: u32, audit: &AuditLine) -> Result<(), StoreError>;
     session(digest: &[u8; 32]) -> Result<Option<Session>, StoreError>;
     end_session(digest: &[u8; 32], audit: &AuditLine) -> Result<bool, StoreError>;
+    policy_version() -> Result<u64, StoreError>;
+    newest_policy(made_by: Option<&str>) -> Result<Option<PolicyRow>, StoreError>;
+    policies(after: Option<&str>, limit: u32) -> Result<Page<PolicyRow>, StoreError>;
+    put_policy(seen: u64, new: &NewPolicy, now: Timestamp) -> Result<PolicyStored, StoreError>;
+    sweep(sweep: &Sweep) -> Result<Swept, StoreError>;
+    last_restore() -> Result<Option<Restore>, StoreError>;
+    change_restore(restore: &Restore) -> Result<(), StoreError>;
+    manifest(deployment: &DeploymentId, hash: &str) -> Result<Option<ManifestRow>, StoreError>;
     observe(observation: &Observation) -> Result<(), StoreError>;
     observation(key: &str) -> Result<Option<Observation>, StoreError>;
     audit(lines: &[AuditLine]) -> Result<(), StoreError>;
@@ -114,6 +124,7 @@ port!(Store {
 port!(Chain {
     tip() -> Result<Tip, ChainError>;
     identity() -> Result<ChainIdentity, ChainError>;
+    block_hash(height: Height) -> Result<Option<String>, ChainError>;
     deployment(id: &DeploymentId, at_least: Height) -> Result<Seen<Option<Deployment>>, ChainError>;
     orders(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
     bids(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Bid>>, ChainError>;

@@ -143,7 +143,7 @@ async fn a_request_to_end_lets_deliveries_under_way_become_durable() {
     let locked = lock(&world).await;
     let sending = futures_util::future::join_all(deliveries.iter().map(|one| one.send(&world)));
     let ending = async {
-        under_way(&world, DELIVERIES / 2).await;
+        under_way(&world, DELIVERIES).await;
         served.ask_to_end();
         eventually("it takes no more", LIMIT, async || {
             let answer = status(&world, "/livez").await;
@@ -176,7 +176,7 @@ async fn a_request_to_end_lets_deliveries_under_way_become_durable() {
     served.ends().await;
 }
 
-/// Waits until the gateway has so many connections open.
+/// Waits until the gateway has read so many requests.
 async fn under_way(world: &World, connections: usize) {
     let port: u16 = world.url.rsplit(':').next().unwrap().parse().unwrap();
     let local = format!("0100007F:{port:04X}");
@@ -184,7 +184,11 @@ async fn under_way(world: &World, connections: usize) {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let open = table.lines().filter(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"01")
+            let [_, here, _, state, queues, _, _, _, _, inode, ..] = fields[..] else {
+                return false;
+            };
+            // Open, nothing of it unread, and taken out of the listener's backlog, where a connection has no inode.
+            here == local && state == "01" && queues == "00000000:00000000" && inode != "0"
         });
         (open.count() >= connections).then_some(())
     })

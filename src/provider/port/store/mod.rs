@@ -147,7 +147,7 @@ pub struct OrderFilter {
 pub struct StoreError {
     /// What was tried.
     pub doing: &'static str,
-    /// Whether trying again may help (busy, locked); a full disk or a corrupt file needs people.
+    /// Whether trying again may help (busy, locked, once there is room on a full disk); a corrupt file needs people.
     pub is_transient: bool,
     /// Whether a page was asked for with a cursor that no page gave.
     pub is_bad_cursor: bool,
@@ -232,6 +232,9 @@ pub trait Store: Send + Sync {
     async fn forget(&self, claims: &[Claim]) -> Result<u64, StoreError>;
     /// When the next subject or effect becomes due by the host's clock; `None` when nothing waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Lets no subject and no effect wait beyond `latest` by the host's clock, which only a clock that was wrong can have
+    /// asked for: those are due at `now`, and who claimed them has lost them. Returns how many there were.
+    async fn wait_no_longer(&self, latest: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     /// The state of a subject, for reading.
     async fn subject_state(&self, subject: &Subject) -> Result<Option<Value>, StoreError>;
 
