@@ -117,7 +117,8 @@ fn print<T: Serialize>(
 }
 
 fn tell_backup(out: &mut dyn Write, made: &Backup) -> std::io::Result<()> {
-    writeln!(out, "{}: {} bytes, schema {}", made.path.display(), made.bytes, made.schema)
+    writeln!(out, "{}: {} bytes, schema {}", made.path.display(), made.bytes, made.schema)?;
+    writeln!(out, "manifests in it are sealed: keep the key file too, and not beside it")
 }
 
 fn tell_restored(out: &mut dyn Write, done: &Restored) -> std::io::Result<()> {

@@ -312,7 +312,12 @@ async fn mark(copy: &Path, now: Timestamp, schema: i64) -> Result<(), BackupErro
         super::open::bring_up_to_date(copy, &mut connection).await?;
     }
     let mut transaction = connection.begin().await.map_err(engine)?;
-    for statement in [sql::END_ALL_CLAIMS, sql::END_ALL_EFFECT_CLAIMS, sql::FORGET_WHAT_WAS_SEEN] {
+    for statement in [
+        sql::END_ALL_CLAIMS,
+        sql::END_ALL_EFFECT_CLAIMS,
+        sql::END_ALL_SESSIONS,
+        sql::FORGET_WHAT_WAS_SEEN,
+    ] {
         sqlx::query(statement).execute(&mut *transaction).await.map_err(engine)?;
     }
     sqlx::query(sql::RECORD_RESTORE)

@@ -103,6 +103,8 @@ pub(super) const END_ALL_CLAIMS: &str = "
             THEN 0 ELSE due_at END";
 pub(super) const END_ALL_EFFECT_CLAIMS: &str =
     "UPDATE effects SET claimed = 0, worker = NULL, free_at = 0 WHERE claimed = 1";
+/// Who signed out since must not be signed in again.
+pub(super) const END_ALL_SESSIONS: &str = "DELETE FROM sessions";
 /// Observations that must be made anew.
 pub(super) const FORGET_WHAT_WAS_SEEN: &str =
     "DELETE FROM observations WHERE key IN ('tip', 'inventory', 'registration')";

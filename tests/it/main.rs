@@ -28,6 +28,7 @@ mod manifest;
 mod provider;
 mod relay;
 mod reload;
+mod secrets;
 mod store;
 mod support;
 mod tenant;

@@ -156,7 +156,10 @@ pub async fn asset(Path((version, path)): Path<(String, String)>, headers: Heade
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let answer = response.headers_mut();
-    answer.extend(always.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    for (name, value) in always {
+        // The body came with a media type of its own, which this replaces.
+        answer.insert(name, HeaderValue::from_static(value));
+    }
     answer.extend(HeaderValue::try_from(tag).map(|tag| (header::ETAG, tag)));
     response
 }

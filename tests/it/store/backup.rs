@@ -18,6 +18,19 @@ use super::fixtures::{
     step, subject, wanting,
 };
 
+/// Runs the program with a store; returns its exit code and what it printed.
+fn run(store: &Path, arguments: &[&str]) -> (i32, String) {
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_lessor"))
+        .arg("store")
+        .args(arguments)
+        .env("LESSOR_STORE__PATH", store)
+        .output()
+        .unwrap();
+    let text =
+        if done.status.success() || done.stderr.is_empty() { done.stdout } else { done.stderr };
+    (done.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
 async fn on_chain(store: &dyn Store, chain_id: &str) {
     let identity = ChainIdentity {
         chain_id: chain_id.to_owned(),
@@ -240,4 +253,45 @@ async fn a_check_names_each_row_that_cannot_be() {
         assert_eq!(report.findings[0].rule, rule);
         assert!(report.findings[0].message.ends_with(expected), "{:?}", report.findings);
     }
+}
+
+#[tokio::test]
+async fn the_commands_say_what_they_did_and_exit_codes_tell_programs() {
+    let home = Home::new().await;
+    let store = home.open().await;
+    let commit = Commit {
+        orders: vec![order_row(1, 3)],
+        reserve: vec![reservation(1)],
+        reservations_version: Some(0),
+        ..keep()
+    };
+    step(&store, 1, &commit).await;
+    let copy = home.beside("copy.db");
+    let copy_name = copy.to_str().unwrap();
+    let (code, text) = run(&home.path(), &["backup", copy_name]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("keep the key file too"), "{text}");
+    let (code, text) = run(&home.path(), &["backup", copy_name]);
+    assert_eq!(code, 1);
+    assert!(text.contains("nothing is overwritten"), "{text}");
+
+    let (code, text) = run(&home.path(), &["restore", copy_name, "--replace"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("a process has the store") && text.contains("stop it first"), "{text}");
+    drop(store);
+    let (code, text) = run(&home.path(), &["restore", copy_name, "--replace", "--format", "json"]);
+    assert_eq!(code, 0, "{text}");
+    let done: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(done["schema"], schema_version());
+
+    let (code, text) = run(&home.path(), &["check"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("not yet compared") && text.contains("nothing is wrong"), "{text}");
+    change(&home.path(), "UPDATE orders SET phase = 'lost'").await;
+    let (code, text) = run(&home.path(), &["check", "--format", "json"]);
+    assert_eq!(code, 3, "{text}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["findings"][0]["rule"], "reservations");
+    let (code, text) = run(&home.beside("none.db"), &["check"]);
+    assert_eq!(code, 1, "{text}");
 }
