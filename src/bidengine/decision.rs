@@ -168,7 +168,7 @@ impl Record {
     }
 
     fn place(&mut self, facts: &Facts) -> Option<Placement> {
-        let (young, inventory) = inventory_check(&facts.inventory);
+        let (young, inventory) = inventory_check(facts);
         let Some(inventory) = inventory else {
             self.stage(StageName::Place, vec![young]);
             return None;
@@ -178,7 +178,8 @@ impl Record {
         let needed = format!("a node for each of {replicas} replicas");
         match place(&facts.order.id, spec, inventory, &facts.reservations) {
             Ok(placement) => {
-                let there = format!("{} nodes used", placement.replicas_by_node().len());
+                let nodes = placement.replicas_by_node().len();
+                let there = format!("{replicas} replicas on {nodes} nodes");
                 let fits = Check::new(Rule::Fits, true, needed, there);
                 self.decision.placement = Some(PlacementSummary::of(&placement));
                 self.stage(StageName::Place, vec![young, fits]);
@@ -212,7 +213,8 @@ impl Record {
             most.map_or("a price in one denom".to_owned(), |most| format!("at most {most}")),
             price.to_string(),
         );
-        let priced = Check::new(Rule::Priced, true, needed, format!("{} lines", quote.lines.len()));
+        let there = format!("{price} in {} lines", quote.lines.len());
+        let priced = Check::new(Rule::Priced, true, needed, there);
         self.decision.price = Some(quote);
         self.stage(StageName::Price, vec![priced, within])?;
         Some(price)
@@ -228,18 +230,16 @@ impl Record {
     }
 }
 
-fn inventory_check(observed: &ObservedInventory) -> (Check, Option<&Inventory>) {
-    let (needed, there, inventory) = match observed {
-        ObservedInventory::Young { inventory, taken_at } => {
-            ("young enough".to_owned(), format!("taken at {taken_at}"), Some(inventory))
-        }
-        ObservedInventory::TooOld { taken_at, max_age_s } => {
-            (format!("at most {max_age_s} s old"), format!("taken at {taken_at}"), None)
-        }
-        ObservedInventory::Missing => {
-            ("young enough".to_owned(), "the cluster was not observed".to_owned(), None)
-        }
+fn inventory_check(facts: &Facts) -> (Check, Option<&Inventory>) {
+    let (taken_at, inventory) = match &facts.inventory {
+        ObservedInventory::Young { inventory, taken_at } => (Some(*taken_at), Some(inventory)),
+        ObservedInventory::TooOld { taken_at } => (Some(*taken_at), None),
+        ObservedInventory::Missing => (None, None),
     };
+    let there = taken_at.map_or("never observed".to_owned(), |taken_at| {
+        format!("{} s old, taken at {taken_at}", facts.now.duration_since(taken_at).as_secs())
+    });
+    let needed = format!("at most {} s old", facts.inventory_max_age_s);
     (Check::new(Rule::InventoryYoung, inventory.is_some(), needed, there), inventory)
 }
 

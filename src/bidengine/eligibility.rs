@@ -1,13 +1,21 @@
 //! The checks before anything is placed: the free ones and the policy's. Each says what it needs and what there is, passed or not.
 
 use super::{
-    attributes::{gpu_answered, is_subset, missing, signed_by, unanswered_volume},
+    attributes::{
+        GPU_CAPABILITY, STORAGE_CAPABILITY, gpu_answered, is_subset, missing, signed_by,
+        unanswered_volume,
+    },
     check::{Check, Rule},
     facts::Facts,
-    limits::limit_violations,
+    limits::{group_limits_text, group_totals, limit_violations},
     policy::Policy,
 };
-use crate::domain::{Attribute, Coin, DeploymentState, GroupState, OrderState, ResourceUnit};
+use crate::domain::{
+    Attribute, Coin, Denom, DeploymentState, GroupState, OrderState, ResourceUnit,
+};
+
+/// So many capabilities of the provider are written into a record.
+const CAPABILITIES_SHOWN: usize = 20;
 
 /// What the chain and our own switches say already; every check, in order. None of them needs the provider's audits or
 /// the inventory.
@@ -52,9 +60,10 @@ pub fn free_checks(facts: &Facts, policy: &Policy) -> Vec<Check> {
         deposit_covered(facts, policy),
         Check::new(
             Rule::FeesCovered,
-            facts.balance(&policy.min_fee_balance.denom) >= policy.min_fee_balance.amount,
+            available(facts, policy, &policy.min_fee_balance.denom)
+                >= policy.min_fee_balance.amount,
             format!("a balance of {}", policy.min_fee_balance),
-            balance_text(facts, &policy.min_fee_balance),
+            balance_text(facts, policy, &policy.min_fee_balance.denom),
         ),
     ]
 }
@@ -63,8 +72,8 @@ pub fn free_checks(facts: &Facts, policy: &Policy) -> Vec<Check> {
 #[must_use]
 pub fn policy_checks(facts: &Facts, policy: &Policy) -> Vec<Check> {
     vec![
-        limit_check(Rule::OpenBidsLimit, facts.open_bids, policy.max_open_bids),
-        limit_check(Rule::LeasesLimit, facts.leases, policy.max_leases),
+        open_bids_limit(facts, policy),
+        leases_limit(facts, policy),
         owner_allowed(facts, policy),
         denom_accepted(facts, policy),
         provider_attributes(facts),
@@ -134,23 +143,53 @@ fn deposit_covered(facts: &Facts, policy: &Policy) -> Check {
     let needed = Coin { denom: deposit.denom.clone(), amount: deposit.amount.saturating_add(fees) };
     Check::new(
         Rule::DepositCovered,
-        facts.balance(&needed.denom) >= needed.amount,
+        available(facts, policy, &needed.denom) >= needed.amount,
         format!("a balance of {needed}"),
-        balance_text(facts, &needed),
+        balance_text(facts, policy, &needed.denom),
     )
 }
 
-fn balance_text(facts: &Facts, like: &Coin) -> String {
-    format!("{}{}", facts.balance(&like.denom), like.denom)
+/// What is left of the balance when the deposits of the bids since it was read are gone.
+fn available(facts: &Facts, policy: &Policy, denom: &Denom) -> u128 {
+    let put_down = if *denom == policy.bid_deposit.denom {
+        policy.bid_deposit.amount.saturating_mul(u128::from(facts.bids_since))
+    } else {
+        0
+    };
+    facts.balance(denom).saturating_sub(put_down)
 }
 
-fn limit_check(rule: Rule, there: u32, limit: Option<u32>) -> Check {
+fn balance_text(facts: &Facts, policy: &Policy, denom: &Denom) -> String {
+    let read = format!("{}{denom} in block {}", facts.balance(denom), facts.balances_at);
+    if facts.bids_since == 0 || *denom != policy.bid_deposit.denom {
+        return read;
+    }
+    format!("{read}, less {} deposits of {} since", facts.bids_since, policy.bid_deposit)
+}
+
+fn open_bids_limit(facts: &Facts, policy: &Policy) -> Check {
+    let there = facts.open_bids;
     Check::new(
-        rule,
-        limit.is_none_or(|limit| there < limit),
-        limit.map_or("no limit".to_owned(), |limit| format!("fewer than {limit}")),
+        Rule::OpenBidsLimit,
+        policy.max_open_bids.is_none_or(|limit| there < limit),
+        limit_text(policy.max_open_bids),
         there.to_string(),
     )
+}
+
+/// Every open bid may be taken, so bids count as the leases that they can become.
+fn leases_limit(facts: &Facts, policy: &Policy) -> Check {
+    let there = facts.leases.saturating_add(facts.open_bids);
+    Check::new(
+        Rule::LeasesLimit,
+        policy.max_leases.is_none_or(|limit| there < limit),
+        limit_text(policy.max_leases),
+        format!("{there}: {} leases, {} bids that may be won", facts.leases, facts.open_bids),
+    )
+}
+
+fn limit_text(limit: Option<u32>) -> String {
+    limit.map_or("no limit".to_owned(), |limit| format!("fewer than {limit}"))
 }
 
 fn owner_allowed(facts: &Facts, policy: &Policy) -> Check {
@@ -184,7 +223,16 @@ fn provider_attributes(facts: &Facts) -> Check {
         Rule::ProviderAttributes,
         absent.is_empty(),
         attributes_text(required),
-        if absent.is_empty() { "all".to_owned() } else { format!("without {}", absent.join(", ")) },
+        if absent.is_empty() {
+            format!("all {}", required.len())
+        } else {
+            format!(
+                "{} of {}, without {}",
+                required.len() - absent.len(),
+                required.len(),
+                absent.join(", ")
+            )
+        },
     )
 }
 
@@ -200,53 +248,62 @@ fn order_attributes(facts: &Facts, policy: &Policy) -> Check {
 }
 
 fn storage_capability(facts: &Facts) -> Check {
-    let absent: Vec<_> = facts
-        .order
-        .spec
-        .units
+    let units = &facts.order.spec.units;
+    let wanted: Vec<_> = units
         .iter()
-        .filter_map(|unit| {
-            unanswered_volume(&unit.resources, provider_side(facts))
-                .map(|volume| format!("unit {} volume {volume:?}", unit.resources.id))
+        .flat_map(|unit| unit.resources.storage.iter().map(move |volume| (unit, volume)))
+        .filter(|(_, volume)| !volume.attributes.is_empty())
+        .map(|(unit, volume)| {
+            let wanted = attributes_text(&volume.attributes);
+            format!("unit {} volume {:?}: {wanted}", unit.resources.id, volume.name)
         })
         .collect();
-    Check::new(
-        Rule::StorageCapability,
-        absent.is_empty(),
-        "a capabilities/storage set for each volume with attributes",
-        if absent.is_empty() {
-            "all".to_owned()
-        } else {
-            format!("none for {}", absent.join(", "))
-        },
-    )
+    let absent = units.iter().filter_map(|unit| {
+        unanswered_volume(&unit.resources, provider_side(facts))
+            .map(|volume| format!("unit {} volume {volume:?}", unit.resources.id))
+    });
+    capability_check(Rule::StorageCapability, STORAGE_CAPABILITY, facts, &wanted, absent.collect())
 }
 
 fn gpu_capability(facts: &Facts) -> Check {
-    let absent: Vec<_> = facts
-        .order
-        .spec
-        .units
+    let text = |unit: &ResourceUnit| {
+        let models = attributes_text(&unit.resources.gpu_attributes);
+        format!("unit {}: one of {models}", unit.resources.id)
+    };
+    let units = &facts.order.spec.units;
+    let wanted: Vec<_> = units
         .iter()
-        .filter(|unit| !gpu_answered(&unit.resources, provider_side(facts)))
-        .map(|unit| {
-            format!(
-                "unit {}: {}",
-                unit.resources.id,
-                attributes_text(&unit.resources.gpu_attributes)
-            )
-        })
+        .filter(|unit| unit.resources.gpu_units > 0 && !unit.resources.gpu_attributes.is_empty())
+        .map(text)
         .collect();
-    Check::new(
-        Rule::GpuCapability,
-        absent.is_empty(),
-        "a capabilities/gpu attribute for each unit with gpus",
-        if absent.is_empty() {
-            "all".to_owned()
-        } else {
-            format!("none for {}", absent.join("; "))
-        },
-    )
+    let absent =
+        units.iter().filter(|unit| !gpu_answered(&unit.resources, provider_side(facts))).map(text);
+    capability_check(Rule::GpuCapability, GPU_CAPABILITY, facts, &wanted, absent.collect())
+}
+
+/// What the units want of the provider's capabilities, and which of those it has.
+fn capability_check(
+    rule: Rule,
+    prefix: &str,
+    facts: &Facts,
+    wanted: &[String],
+    absent: Vec<String>,
+) -> Check {
+    let needed =
+        if wanted.is_empty() { "no capability".to_owned() } else { join_with(wanted, "; ") };
+    let has: Vec<_> = provider_side(facts)
+        .iter()
+        .filter(|attribute| attribute.key.starts_with(prefix))
+        .take(CAPABILITIES_SHOWN)
+        .map(attribute_text)
+        .collect();
+    let has = if has.is_empty() { format!("no {prefix}… attribute") } else { has.join(", ") };
+    let there = if absent.is_empty() {
+        has
+    } else {
+        format!("none for {}; the provider has {has}", absent.join("; "))
+    };
+    Check::new(rule, absent.is_empty(), needed, there)
 }
 
 fn volumes(facts: &Facts, policy: &Policy) -> Check {
@@ -286,9 +343,10 @@ fn audits(facts: &Facts) -> Check {
 }
 
 fn group_limits(facts: &Facts) -> Check {
-    let broken = limit_violations(&facts.order.spec);
-    let there = if broken.is_empty() { "within".to_owned() } else { join_with(&broken, "; ") };
-    Check::new(Rule::GroupLimits, broken.is_empty(), "the chain's limits of a group", there)
+    let spec = &facts.order.spec;
+    let broken = limit_violations(spec);
+    let there = if broken.is_empty() { group_totals(spec) } else { join_with(&broken, "; ") };
+    Check::new(Rule::GroupLimits, broken.is_empty(), group_limits_text(), there)
 }
 
 fn order_size(facts: &Facts, policy: &Policy) -> Check {
@@ -318,7 +376,7 @@ fn order_size(facts: &Facts, policy: &Policy) -> Check {
     let set: Vec<_> =
         rows.iter().filter_map(|(what, max, sum)| max.map(|max| (what, max, sum))).collect();
     let needed: Vec<_> = set.iter().map(|(what, max, _)| format!("{what} at most {max}")).collect();
-    let there: Vec<_> = set.iter().map(|(what, _, sum)| format!("{what} {sum}")).collect();
+    let there: Vec<_> = rows.iter().map(|(what, _, sum)| format!("{what} {sum}")).collect();
     Check::new(
         Rule::OrderSize,
         set.iter().all(|(_, max, sum)| **sum <= u128::from(*max)),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::placement::Reservation;
 use crate::domain::{
-    Address, AuditedAttributes, Bid, Coin, Denom, DeploymentState, GroupState, MarketParams, Order,
-    Provider, inventory::Inventory, market::BlockTime,
+    Address, AuditedAttributes, Bid, Coin, Denom, DeploymentState, GroupState, Height,
+    MarketParams, Order, Provider, inventory::Inventory, market::BlockTime,
 };
 
 /// Everything that a decision stands on. The caller reads it from the chain, the cluster and its own rows; `at` is the lowest
@@ -36,14 +36,22 @@ pub struct Facts {
     pub provider: Option<Provider>,
     /// What auditors have signed about us; at least those that the order names.
     pub audited: Vec<AuditedAttributes>,
-    /// Our spendable balances; a denom that is missing is a balance of 0.
+    /// Our balances as of `balances_at`; a denom that is missing is a balance of 0.
     pub balances: Vec<Coin>,
+    /// The block that the balances were read at, which may be well before `at`.
+    pub balances_at: Height,
+    /// Our bids since those balances were read: each has put down a deposit that they do not show.
+    pub bids_since: u32,
     /// Why bidding is paused, or `None`.
     pub paused: Option<String>,
-    /// How many open bids we have.
+    /// How many other orders we bid on and hold capacity for: bids on their way, and open ones.
     pub open_bids: u32,
-    /// How many leases we serve.
+    /// How many leases hold capacity.
     pub leases: u32,
+    /// The host's time, which tells how old the inventory is.
+    pub now: Timestamp,
+    /// How old the inventory may be, in seconds.
+    pub inventory_max_age_s: u64,
     /// What the cluster can hold.
     pub inventory: ObservedInventory,
     /// What is promised and not yet part of the inventory's allocated amounts. One of this very order is ignored: the new placement
@@ -66,15 +74,13 @@ pub enum ObservedInventory {
     TooOld {
         /// When.
         taken_at: Timestamp,
-        /// How old an observation may be, in seconds.
-        max_age_s: u64,
     },
     /// Never seen, or the cluster does not answer.
     Missing,
 }
 
 impl Facts {
-    /// Our spendable balance in `denom`.
+    /// Our balance in `denom` as of `balances_at`.
     #[must_use]
     pub fn balance(&self, denom: &Denom) -> u128 {
         self.balances.iter().find(|coin| coin.denom == *denom).map_or(0, |coin| coin.amount)

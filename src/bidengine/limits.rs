@@ -70,6 +70,36 @@ pub fn limit_violations(spec: &GroupSpec) -> Vec<LimitViolation> {
     found
 }
 
+/// The limits that hold for every group, in words.
+pub(super) fn group_limits_text() -> String {
+    let rows = [
+        ("replicas of a unit", UNIT_COUNT),
+        ("total cpu in milli", GROUP_CPU_MILLI),
+        ("total memory in bytes", GROUP_MEMORY),
+        ("total gpu", GROUP_GPU),
+    ];
+    let texts = rows.map(|(what, (least, most))| format!("{what} {least} to {most}"));
+    texts.join(", ")
+}
+
+/// What a group comes to, in the same words.
+pub(super) fn group_totals(spec: &GroupSpec) -> String {
+    let most = spec.units.iter().map(|unit| unit.count).max().unwrap_or(0);
+    format!(
+        "replicas of a unit {most}, total cpu in milli {}, total memory in bytes {}, total gpu {}",
+        total(spec, |unit| unit.resources.cpu_milli),
+        total(spec, |unit| unit.resources.memory_bytes),
+        total(spec, |unit| unit.resources.gpu_units),
+    )
+}
+
+/// A sum over all replicas; one that does not fit in 64 bits is far above every limit.
+fn total(spec: &GroupSpec, of: impl Fn(&ResourceUnit) -> u64) -> u64 {
+    spec.units
+        .iter()
+        .fold(0_u64, |sum, unit| sum.saturating_add(of(unit).saturating_mul(u64::from(unit.count))))
+}
+
 fn unit_violations(unit: &ResourceUnit, found: &mut Vec<LimitViolation>) {
     let resources = &unit.resources;
     let mut of = Collector { unit: Some(resources.id), found };
@@ -121,11 +151,7 @@ impl Collector<'_> {
         of: impl Fn(&ResourceUnit) -> u64,
         range: (u64, u64),
     ) {
-        // A sum that does not fit in 64 bits is far above every limit.
-        let sum = spec.units.iter().fold(0_u64, |sum, unit| {
-            sum.saturating_add(of(unit).saturating_mul(u64::from(unit.count)))
-        });
-        self.range(&format!("total {what}"), sum, range);
+        self.range(&format!("total {what}"), total(spec, of), range);
     }
 
     fn attributes(&mut self, of: &str, attributes: &[Attribute]) {

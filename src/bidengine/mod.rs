@@ -26,7 +26,7 @@ pub mod price;
 mod report;
 mod volume;
 
-pub use attributes::{glob_matches, is_subset, signed_by};
+pub use attributes::{is_subset, signed_by};
 pub use check::{Check, Rule, Stage, StageName};
 pub use decision::{BidContent, Decided, Decision, Outcome, decide};
 pub use eligibility::{free_checks, policy_checks};

@@ -14,7 +14,7 @@ pub struct Policy {
     pub allow_owners: Vec<Address>,
     /// Never these tenants, whatever the other list says.
     pub deny_owners: Vec<Address>,
-    /// Attributes that an order must ask for; a key may be a pattern ([`super::glob_matches`]). Empty: any order.
+    /// Attributes that an order must ask for; a key may be a pattern ([`crate::domain::glob_matches`]). Empty: any order.
     pub required_order_attributes: Vec<Attribute>,
     /// Denoms in which orders may be priced.
     pub accepted_denoms: Vec<Denom>,

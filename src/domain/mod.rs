@@ -8,6 +8,7 @@
 //! The one surprising fact: money is counted in units of 10⁻¹⁸ ([`Amount`]), because the chain's `LegacyDec` does.
 
 pub mod address;
+pub mod glob;
 pub mod id;
 pub mod inventory;
 pub mod market;
@@ -15,6 +16,7 @@ pub mod money;
 pub mod resource;
 
 pub use address::{Address, AddressError};
+pub use glob::glob_matches;
 pub use id::{BidId, DeploymentId, GroupId, IdError, LeaseId, OrderId};
 pub use market::{
     AuditedAttributes, Bid, BidState, CloseReason, Deployment, DeploymentState, Group, GroupState,

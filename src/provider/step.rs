@@ -173,7 +173,7 @@ impl Provider {
         let done = match &claim.subject {
             Subject::Deployment(id) => self.run_deployment(id.clone(), loaded, tip).await,
             Subject::Provider => self.run_provider(loaded, tip).await,
-            Subject::Stream(name) => self.run_stream(name.clone(), loaded, tip).await,
+            Subject::Stream(name) => self.run_stream(name.clone(), loaded).await,
             Subject::Account(_) => Ok(()),
         };
         let Err(error) = done else { return true };

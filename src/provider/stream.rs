@@ -22,12 +22,7 @@ const PULL_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 const MAX_BLOCKS: u64 = 200_000;
 
 impl Provider {
-    pub(super) async fn run_stream(
-        &self,
-        name: String,
-        loaded: Loaded,
-        _tip: &Tip,
-    ) -> Result<(), Error> {
+    pub(super) async fn run_stream(&self, name: String, loaded: Loaded) -> Result<(), Error> {
         let settings = self.settings();
         let now = self.clock.now();
         let wait = settings.streams.get(&name).map_or(PULL_AGAIN, |stream| stream.backfill_after);

@@ -112,9 +112,13 @@ fn facts() -> Facts {
         }),
         audited: vec![AuditedAttributes { auditor: address(9), attributes: attributes(&[REGION]) }],
         balances: vec![coin("5000000uact"), coin("5000000uakt")],
+        balances_at: Height(118),
+        bids_since: 0,
         paused: None,
         open_bids: 0,
         leases: 0,
+        now: "2026-01-02T03:04:03Z".parse().unwrap(),
+        inventory_max_age_s: 5,
         inventory: inventory(&[node("a1")]),
         reservations: vec![],
     }
@@ -214,6 +218,73 @@ fn a_deposit_in_the_fee_denom_leaves_room_for_fees() {
 }
 
 #[test]
+fn deposits_of_bids_since_the_balance_was_read_are_not_spent_twice() {
+    let two = decision(|facts, _, _| {
+        facts.balances[0] = coin("1500000uact");
+        facts.bids_since = 2;
+    });
+    assert!(matches!(two.outcome, Outcome::Bid { .. }));
+    let three = declines(Rule::DepositCovered, |facts, _, _| {
+        facts.balances[0] = coin("1500000uact");
+        facts.bids_since = 3;
+    });
+    assert_eq!(
+        three.hints(),
+        ["deposit_covered needs a balance of 500000uact, there is 1500000uact in block 118, \
+          less 3 deposits of 500000uact since"]
+    );
+}
+
+#[test]
+fn every_check_says_what_it_needs_and_what_there_is_with_the_numbers() {
+    let decision = decision(|facts, policy, _| {
+        policy.max_order.cpu_milli = Some(1_000);
+        facts.provider.as_mut().unwrap().attributes.extend(attributes(&[
+            ("capabilities/gpu/vendor/nvidia/model/a100", "true"),
+            ("capabilities/storage/1/class", "beta3"),
+            ("capabilities/storage/1/persistent", "true"),
+        ]));
+        let resources = &mut facts.order.spec.units[0].resources;
+        resources.gpu_units = 1;
+        resources.gpu_attributes = attributes(&[("vendor/nvidia/model/h100", "true")]);
+        resources.storage[0].attributes = attributes(&[("class", "beta3"), ("persistent", "true")]);
+    });
+    let checks: Vec<_> = decision.stages.iter().flat_map(|stage| &stage.checks).collect();
+    let of = |rule: Rule| {
+        let check = checks.iter().find(|check| check.name == rule).unwrap();
+        (check.needed.as_str(), check.there.as_str())
+    };
+    for check in &checks {
+        assert!(!check.needed.is_empty() && !check.there.is_empty(), "{check:?}");
+    }
+    let (needed, there) = of(Rule::GpuCapability);
+    assert_eq!(needed, "unit 1: one of vendor/nvidia/model/h100=true");
+    assert!(there.contains("none for unit 1") && there.contains("model/a100=true"), "{there}");
+    let (needed, there) = of(Rule::StorageCapability);
+    assert_eq!(needed, "unit 1 volume \"default\": class=beta3, persistent=true");
+    assert!(there.contains("capabilities/storage/1/class=beta3"), "{there}");
+    assert_eq!(
+        of(Rule::OrderSize),
+        (
+            "cpu milli at most 1000",
+            "cpu milli 100, memory bytes 536870912, storage bytes 536870912, gpu 1, replicas 1"
+        )
+    );
+    let (needed, there) = of(Rule::GroupLimits);
+    assert!(needed.contains("total cpu in milli 1 to 19200000"), "{needed}");
+    assert!(there.contains("total cpu in milli 100"), "{there}");
+    assert_eq!(of(Rule::ProviderAttributes), ("region=us-west", "all 1"));
+
+    let placed = self::decision(|_, _, _| {});
+    let place = &placed.stages[2].checks;
+    assert_eq!(
+        [&place[0].needed, &place[0].there, &place[1].there],
+        ["at most 5 s old", "3 s old, taken at 2026-01-02T03:04:00Z", "1 replicas on 1 nodes"]
+    );
+    assert_eq!(placed.stages[3].checks[0].there, "2.30112 uact in 4 lines");
+}
+
+#[test]
 fn a_failing_stage_is_run_to_its_end_and_the_next_is_not_begun() {
     let decision = decision(|facts, _, _| {
         facts.provider = None;
@@ -257,6 +328,14 @@ fn each_policy_check_declines_by_its_own_reason() {
         facts.open_bids = 3;
     });
     declines(Rule::LeasesLimit, |_, policy, _| policy.max_leases = Some(0));
+    let won = declines(Rule::LeasesLimit, |facts, policy, _| {
+        policy.max_leases = Some(2);
+        (facts.leases, facts.open_bids) = (1, 1);
+    });
+    assert_eq!(
+        won.hints(),
+        ["leases_limit needs fewer than 2, there is 2: 1 leases, 1 bids that may be won"]
+    );
     declines(Rule::DenomAccepted, |_, policy, _| policy.accepted_denoms = vec![Denom::uakt()]);
     declines(Rule::ProviderAttributes, |facts, _, _| {
         facts.order.spec.requirements.signed_by = SignedBy::default();
@@ -392,12 +471,14 @@ fn the_notice_is_what_the_order_wants_what_the_market_bounds_and_what_the_operat
 #[test]
 fn without_a_young_observation_of_the_cluster_there_is_no_bid() {
     let taken_at = "2026-01-02T02:00:00Z".parse().unwrap();
-    let old = ObservedInventory::TooOld { taken_at, max_age_s: 60 };
+    let old = ObservedInventory::TooOld { taken_at };
     let decision = declines(Rule::InventoryYoung, |facts, _, _| facts.inventory = old);
     assert!(decision.may_pass_later());
     assert_eq!(
         decision.hints(),
-        ["inventory_young needs at most 60 s old, there is taken at 2026-01-02T02:00:00Z"]
+        [
+            "inventory_young needs at most 5 s old, there is 3843 s old, taken at 2026-01-02T02:00:00Z"
+        ]
     );
     declines(Rule::InventoryYoung, |facts, _, _| facts.inventory = ObservedInventory::Missing);
 }

@@ -1,3 +1,5 @@
+//! Tests of an order's life: every phase by what the chain shows, and any sequence of it.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the placement: where replicas go, and what is said when they go nowhere.
+
 use proptest::prelude::*;
 
 use super::{

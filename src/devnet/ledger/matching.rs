@@ -4,10 +4,13 @@
 //! CPU and memory attributes are matched by nobody; only storage volumes and GPUs are.
 
 use super::refusal::{Refusal, market};
-use crate::wire::{
-    base::{Attribute, PlacementRequirements, Storage},
-    deployment::GroupSpec,
-    market::ResourceOffer,
+use crate::{
+    domain::glob_matches,
+    wire::{
+        base::{Attribute, PlacementRequirements, Storage},
+        deployment::GroupSpec,
+        market::ResourceOffer,
+    },
 };
 
 /// What one auditor signed.
@@ -17,84 +20,9 @@ pub(super) struct Signed<'a> {
     pub(super) attributes: &'a [Attribute],
 }
 
-/// Whether `pattern` matches `name`: `*` is any run without `/`, `?` one character but `/`, `[…]` a class, `\` takes
-/// the next character as it is. A malformed pattern matches nothing.
-fn key_matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    matches_from(&pattern, &name)
-}
-
-fn matches_from(pattern: &[char], name: &[char]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some(('*', rest)) => {
-            let run = name.iter().take_while(|&&c| c != '/').count();
-            (0..=run).any(|taken| matches_from(rest, &name[taken..]))
-        }
-        Some(('?', rest)) => match name.split_first() {
-            Some((&c, after)) => c != '/' && matches_from(rest, after),
-            None => false,
-        },
-        Some(('[', rest)) => match (class(rest), name.split_first()) {
-            (Some((class, rest)), Some((&c, after))) => {
-                c != '/' && class.contains(c) && matches_from(rest, after)
-            }
-            _ => false,
-        },
-        Some(('\\', rest)) => match (rest.split_first(), name.split_first()) {
-            (Some((literal, rest)), Some((c, after))) => literal == c && matches_from(rest, after),
-            _ => false,
-        },
-        Some((literal, rest)) => match name.split_first() {
-            Some((c, after)) => literal == c && matches_from(rest, after),
-            None => false,
-        },
-    }
-}
-
-struct Class {
-    negated: bool,
-    ranges: Vec<(char, char)>,
-}
-
-impl Class {
-    fn contains(&self, c: char) -> bool {
-        self.ranges.iter().any(|&(low, high)| low <= c && c <= high) != self.negated
-    }
-}
-
-/// Reads a class after its `[`; `None` when it is malformed.
-fn class(mut rest: &[char]) -> Option<(Class, &[char])> {
-    let negated = rest.first() == Some(&'^');
-    if negated {
-        rest = &rest[1..];
-    }
-    let mut ranges = Vec::new();
-    loop {
-        if rest.first() == Some(&']') && !ranges.is_empty() {
-            return Some((Class { negated, ranges }, &rest[1..]));
-        }
-        let (low, after) = class_char(rest)?;
-        rest = after;
-        let mut high = low;
-        if rest.first() == Some(&'-') {
-            (high, rest) = class_char(&rest[1..])?;
-        }
-        ranges.push((low, high));
-    }
-}
-
-fn class_char(rest: &[char]) -> Option<(char, &[char])> {
-    match rest {
-        ['-' | ']', ..] | [] => None,
-        ['\\', c, after @ ..] | [c, after @ ..] => Some((*c, after)),
-    }
-}
-
 fn is_subset(required: &[Attribute], offered: &[Attribute]) -> bool {
     required.iter().all(|want| {
-        offered.iter().any(|have| key_matches(&want.key, &have.key) && want.value == have.value)
+        offered.iter().any(|have| glob_matches(&want.key, &have.key) && want.value == have.value)
     })
 }
 
@@ -169,27 +97,4 @@ pub(super) fn offer_fits(spec: &GroupSpec, offer: &[ResourceOffer]) -> Result<()
             .any(|unit| unit.resource.id == offered.resources.id && unit.count == offered.count)
     });
     if fits { Ok(()) } else { Err(market::CAPABILITIES_MISMATCH.into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_match_as_file_globs_do() {
-        for (pattern, name, expected) in [
-            ("vendor/nvidia/model/*", "vendor/nvidia/model/a100", true),
-            ("vendor/nvidia/model/*", "vendor/nvidia/model/a100/ram/80Gi", false),
-            ("vendor/*", "vendor/nvidia/model/a100", false),
-            ("vendor/nvidia/model/a100*", "vendor/nvidia/model/a100-sxm", true),
-            ("[a", "a", false),
-            ("[^b-d]x", "ax", true),
-            ("[^b-d]x", "cx", false),
-            ("a?c", "abc", true),
-            ("a?c", "a/c", false),
-            (r"a\*", "a*", true),
-        ] {
-            assert_eq!(key_matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

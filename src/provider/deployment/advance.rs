@@ -344,12 +344,25 @@ impl<'a> Step<'a> {
             provider: registration.provider.clone(),
             audited: registration.audited.clone(),
             balances: registration.balances.clone(),
+            balances_at: registration.at,
+            bids_since: self.others(id, |held| held.made_at >= registration.taken_at),
             paused: self.facts.paused.clone(),
-            open_bids: registration.open_bids,
-            leases: registration.leases,
+            open_bids: self.others(id, |held| !held.leased),
+            leases: self.others(id, |held| held.leased),
+            now: self.facts.now,
+            inventory_max_age_s: u64::try_from(self.settings.inventory_max_age.as_secs())
+                .unwrap_or(0),
             inventory: self.facts.inventory.clone(),
             reservations: self.promised(),
         })
+    }
+
+    /// How many orders beside `id` hold capacity like this. A bid that is wanted has its reservation before its
+    /// transaction, and the commit that reserves repeats the decision when another reserved first: so a limit that is
+    /// counted here holds for steps that run at once.
+    fn others(&self, id: &OrderId, like: impl Fn(&Reservation) -> bool) -> u32 {
+        let count = self.reservations.iter().filter(|held| held.order != *id && like(held)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Reservations that the observed inventory does not count yet.

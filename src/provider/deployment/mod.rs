@@ -133,12 +133,10 @@ pub struct Registration {
     pub balances: Vec<Coin>,
     /// The market's parameters.
     pub market: MarketParams,
-    /// Our open bids.
-    pub open_bids: u32,
-    /// Our running leases.
-    pub leases: u32,
     /// The height of the oldest of these reads.
     pub at: Height,
+    /// When they were made, by the host's clock.
+    pub taken_at: Timestamp,
 }
 
 /// What [`advance()`] says.

@@ -535,3 +535,35 @@ async fn two_workers_over_one_store_bid_once_and_promise_no_more_than_there_is()
     assert_eq!(sent.len(), 4);
     no_violations(&world);
 }
+
+#[tokio::test]
+async fn limits_of_bids_and_leases_hold_for_orders_of_one_block() {
+    let mut world = World::new(5, vec![machine("one", 8)]).await;
+    world.settings.policy.max_open_bids = Some(2);
+    world.settings.policy.max_leases = Some(3);
+    let worker = world.worker().await;
+    let orders: Vec<OrderId> = (0..4).map(|_| world.ask("tenant", 100, 1)).collect();
+    world.tell(&worker).await;
+    world.tell(&worker).await;
+    let open = world.market().own_open_bids();
+    assert_eq!(open.len(), 2, "two of four orders of one block are bid on");
+    let declined = orders.iter().find(|order| !open.contains(order)).unwrap();
+    let decision = world.reader.decision(declined).await.unwrap().unwrap();
+    assert_eq!(decision.hints(), ["open_bids_limit needs fewer than 2, there is 2"], "{decision}");
+
+    for order in &open {
+        world.take(order, "provider");
+    }
+    world.tell(&worker).await;
+    let later: Vec<OrderId> = (0..2).map(|_| world.ask("tenant2", 100, 1)).collect();
+    world.tell(&worker).await;
+    world.tell(&worker).await;
+    assert_eq!(world.market().own_open_bids().len(), 1, "a third lease may come of one bid");
+    let mut reasons = Vec::new();
+    for order in &later {
+        reasons.extend(world.reader.decision(order).await.unwrap().unwrap().hints());
+    }
+    let full = "leases_limit needs fewer than 3, there is 3: 2 leases, 1 bids that may be won";
+    assert_eq!(reasons, [full]);
+    no_violations(&world);
+}
