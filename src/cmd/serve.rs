@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{parts, reload::Watch, settings::Settings};
+use super::{output, parts, reload::Watch, settings::Settings};
 use crate::{
     gateway,
     provider::{
@@ -51,7 +51,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let serving = Serving::bind(&settings, provider.clone(), None, &stop).await?;
     for (name, address) in serving.addresses() {
-        println!("{name} http://{address}");
+        output::tell(format_args!("{name} http://{address}"));
     }
     let worker = async {
         if works {
@@ -66,6 +66,7 @@ pub async fn serve(
 /// The listeners with what answers on them.
 pub struct Serving {
     listeners: Vec<(&'static str, TcpListener, axum::Router)>,
+    drain: Duration,
 }
 
 impl Serving {
@@ -84,6 +85,7 @@ impl Serving {
             metrics,
             stop.clone(),
         );
+        let drain = Duration::from_secs(settings.listen.drain_s);
         let public = bind(&settings.listen.public, settings.listen.behind_proxy).await?;
         let merged = |router: axum::Router| match more {
             Some(more) => router.merge(more),
@@ -91,7 +93,7 @@ impl Serving {
         };
         if settings.listen.admin.is_empty() {
             let router = merged(gateway::router::merged(&state));
-            return Ok(Self { listeners: vec![("public", public, router)] });
+            return Ok(Self { listeners: vec![("public", public, router)], drain });
         }
         let admin = bind(&settings.listen.admin, settings.listen.behind_proxy).await?;
         Ok(Self {
@@ -99,6 +101,7 @@ impl Serving {
                 ("public", public, merged(gateway::router::public(&state))),
                 ("admin", admin, gateway::router::admin(&state)),
             ],
+            drain,
         })
     }
 
@@ -112,12 +115,13 @@ impl Serving {
             .collect()
     }
 
-    /// Answers until `stop`, then lets the requests under way end.
+    /// Answers until `stop`, then lets the requests under way end for as long as `listen.drain_s` says.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let drain = self.drain;
         let served = self.listeners.into_iter().map(|(name, listener, router)| {
             let stop = stop.clone();
             async move {
-                gateway::serve(listener, router, stop)
+                gateway::serve(listener, router, stop, drain)
                     .await
                     .with_context(|| format!("the {name} listener"))
             }

@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, header};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer, sensitive_headers::SetSensitiveRequestHeadersLayer,
@@ -159,6 +159,7 @@ fn finish(routes: Routes, state: &State) -> Router {
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(from_fn_with_state(state.clone(), count))
         .layer(from_fn(problem::render))
+        .layer(from_fn(texts::keep))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(limit));
     router
@@ -219,9 +220,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 
 /// Bounds of size and time that hold for every route.
 async fn limit(request: Request, next: Next) -> Response {
-    if extract::announced_length(request.headers()).is_some_and(|length| length > MAX_BODY) {
-        return Problem::from(extract::BodyRefusal::TooLarge(MAX_BODY)).into_response();
-    }
+    // Who reads a body has a limit of its own and says it; this one is for whoever forgot.
     let answer = next.run(extract::limit_body(request, MAX_BODY));
     match tokio::time::timeout(TIMEOUT, answer).await {
         Ok(response) => response,
@@ -246,10 +245,7 @@ async fn unknown_method(request: Request) -> Response {
     let path = request.uri().path();
     if speaks_problems(path) {
         Problem::new(Code::MethodNotAllowed).into_response()
-    } else if path.starts_with("/lease/") {
-        // Today's gateway knows a lease's routes with their methods only.
-        texts::not_found()
     } else {
-        StatusCode::METHOD_NOT_ALLOWED.into_response()
+        texts::unknown_method(path)
     }
 }

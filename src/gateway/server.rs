@@ -26,10 +26,8 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_CONNECTIONS: usize = 4096;
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
-/// How long requests may take to end once the process stops.
-pub const GRACE: Duration = Duration::from_secs(8);
 
-/// Serves `router` on `listener` until `shutdown`, then lets the requests under way end within [`GRACE`].
+/// Serves `router` on `listener` until `shutdown`, then lets the requests under way end within `drain`.
 ///
 /// # Errors
 /// When the listener itself breaks. A connection that breaks ends alone.
@@ -37,6 +35,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
+    drain: Duration,
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -60,8 +59,8 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = GRACE.as_secs(), "requests were cut off at the end");
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!(seconds = drain.as_secs(), "requests were cut off at the end");
     }
     Ok(())
 }

@@ -3,17 +3,21 @@
 //! Failures of authentication are JSON with one member, `message`; all others are plain text that ends with a newline;
 //! some are empty. Denials are 401, never 403. A token outside its time is 400, because that is what clients know.
 //!
-//! Kept knowingly: all of the above, and that reading a service's status asks for no scope. Dropped knowingly: public
-//! routes do not fail on a bad token (they do not look at it), no answer of ours carries an internal error's text, and
-//! what a client did wrong is never answered with 500.
+//! Kept knowingly: all of the above, that reading a service's status asks for no scope, that `HEAD` is a method like any
+//! other that a route lacks, that a wrong method is 405 without `Allow` (below `/lease` 404), and that an unclean path is
+//! sent to the clean one. Dropped knowingly: public routes do not fail on a bad token (they do not look at it), no answer
+//! of ours carries an internal error's text, an answer that takes too long is 504 where the Go gateway says 500 with the
+//! same text, a body that is too large is refused, and of what a client did wrong only those texts are answered with 500
+//! that clients know so: the proxy in front of the console turns them into 400.
 
 use std::marker::PhantomData;
 
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::{FromRequestParts, Path, Request},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use serde::Serialize;
 
 use super::{
@@ -24,6 +28,7 @@ use super::{
         guard::Needs,
         token::TokenError,
     },
+    problem::{Code, Problem},
 };
 use crate::domain::{DeploymentId, LeaseId, OrderId};
 
@@ -77,6 +82,78 @@ fn escape_html(json: &str) -> String {
 #[must_use]
 pub fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+/// The answer to a method that the path does not have.
+#[must_use]
+pub fn unknown_method(path: &str) -> Response {
+    if path.starts_with("/lease/") {
+        // A quirk of the Go gateway's router: a lease's routes are known with their methods only.
+        not_found()
+    } else {
+        StatusCode::METHOD_NOT_ALLOWED.into_response()
+    }
+}
+
+/// Whether a path is one of today's wire.
+fn speaks(path: &str) -> bool {
+    ["/address", "/version", "/status"].contains(&path)
+        || ["/deployment/", "/lease/"].iter().any(|root| path.starts_with(root))
+}
+
+/// The layer that keeps today's manners around today's routes, also where a layer of ours answers in their place.
+pub async fn keep(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let clean = clean(&path);
+    if !speaks(&clean) {
+        return next.run(request).await;
+    }
+    if clean != path {
+        return moved(request.uri(), &clean);
+    }
+    if request.method() == Method::HEAD {
+        return unknown_method(&path);
+    }
+    let mut response = next.run(request).await;
+    response.headers_mut().remove(header::ALLOW);
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => in_words(&problem),
+        None => response,
+    }
+}
+
+/// What a layer of ours has to say, in words that today's clients can read.
+fn in_words(problem: &Problem) -> Response {
+    match problem.code() {
+        Code::BodyTooLarge => text(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"),
+        Code::GatewayTimeout => text(StatusCode::GATEWAY_TIMEOUT, "context deadline exceeded"),
+        code => {
+            tracing::error!(code = code.as_str(), cause = problem.reason(), "request not answered");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+        }
+    }
+}
+
+fn moved(from: &Uri, path: &str) -> Response {
+    let query = from.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = [(header::LOCATION, format!("{path}{query}"))];
+    (StatusCode::MOVED_PERMANENTLY, location).into_response()
+}
+
+/// The path without empty, `.` and `..` segments; a slash at the end stays.
+fn clean(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            name => segments.push(name),
+        }
+    }
+    let end = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
 }
 
 impl From<Refusal> for Response {
@@ -222,6 +299,19 @@ fn number(names: &Names, name: &str, max: u64) -> Result<u64, Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_cleaned_as_gos_router_does() {
+        for (path, expected) in [
+            ("/status", "/status"),
+            ("//status", "/status"),
+            ("/a/./b/../status/", "/a/status/"),
+            ("/../..", "/"),
+            ("/", "/"),
+        ] {
+            assert_eq!(clean(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn html_is_escaped_inside_of_strings_and_nothing_else_changes() {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Error, Kind, Provider,
     ingest::{Context, plan},
-    port::{AuditLine, Commit, Delivery, Loaded, Missed, StreamPlan, StreamState, Subject, Tip},
+    port::{AuditLine, Commit, Delivery, Loaded, Missed, StreamPlan, StreamState, Subject},
 };
 use crate::{
     domain::Height,

@@ -105,7 +105,7 @@ catalogue! {
     DeliveryBodyDiffers = "delivery_body_differs", CONFLICT, "The same delivery came with another body",
         "A webhook-id was used before with another body. Nothing of this one was taken, and the operator is alarmed. An id belongs to one body for ever.";
     StreamGap = "stream_gap", CONFLICT, "The delivery does not join the one before",
-        "The stream is strict, and the delivery's `prev_height` is not the stream's cursor. Send from `next_expected_prev` on.";
+        "The stream is strict, and the delivery's `prev_height` is not the stream's cursor. Send from the block after `expected_prev_height` on.";
     NothingMissing = "nothing_missing", CONFLICT, "Nothing of the stream is missing",
         "A backfill was asked for without a range, and the stream has no gap. Name a range to pull it once more.";
     HostnameTaken = "hostname_taken", CONFLICT, "Another lease holds the hostname",

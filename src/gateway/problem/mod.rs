@@ -152,6 +152,12 @@ impl Problem {
         self.code
     }
 
+    /// What is logged and never sent, where there is something.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
     fn document(&self, id: &RequestId) -> Response {
         let status = self.code.status();
         let is_ours = status.is_server_error();

@@ -47,7 +47,7 @@ pub fn catalogue_page(headers: &HeaderMap) -> Response {
     }
     let mut rows = String::new();
     for Entry { code, status, title, when } in &entries {
-        let when = escape(when);
+        let when = marked(when);
         // Writing to a string cannot fail.
         let _ = writeln!(
             rows,
@@ -70,7 +70,7 @@ pub fn problem_page(code: Code, headers: &HeaderMap) -> Response {
         "<p>Code <code>{}</code>, status {}.\n<p>{}\n<p><a href=\"/problems/\">All problems</a>\n",
         entry.code,
         entry.status,
-        escape(entry.when),
+        marked(entry.when),
     );
     page(entry.title, &text)
 }
@@ -83,6 +83,19 @@ fn page(title: &str, body: &str) -> Response {
     );
     let policy = "default-src 'none'; frame-ancestors 'none'";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response()
+}
+
+/// The text as HTML; what stands between backticks is code.
+fn marked(text: &str) -> String {
+    let mut html = String::new();
+    for (place, part) in escape(text).split('`').enumerate() {
+        if place % 2 == 1 {
+            let _ = write!(html, "<code>{part}</code>");
+        } else {
+            html.push_str(part);
+        }
+    }
+    html
 }
 
 fn escape(text: &str) -> String {

@@ -1,11 +1,17 @@
 //! What the cluster can hold.
 
 use axum::Json;
+use serde::Deserialize;
 
 use crate::{
-    gateway::{State, auth::guard::Operator, problem::Problem},
+    gateway::{State, auth::guard::Operator, extract::Query, problem::Problem},
     provider::views::{self, InventoryView},
 };
+
+/// The route takes no parameters, and says so to who gives one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
 
 /// Read what the cluster can hold.
 ///
@@ -18,8 +24,12 @@ use crate::{
     operation_id = "getInventory",
     responses((status = 200, description = "As it was observed last.", body = InventoryView)),
     security(("operator" = [])),
-    extensions(("x-problems" = json!(["store_unavailable"]))),
+    extensions(("x-problems" = json!(["malformed_query", "store_unavailable"]))),
 )]
-pub async fn get(state: State, _: Operator) -> Result<Json<InventoryView>, Problem> {
+pub async fn get(
+    state: State,
+    _: Operator,
+    _: Query<NoQuery>,
+) -> Result<Json<InventoryView>, Problem> {
     Ok(Json(views::inventory(&state.provider).await?))
 }

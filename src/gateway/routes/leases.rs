@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    domain::{Address, LeaseState},
+    domain::{Address, LeaseId, LeaseState},
     gateway::{
         State,
         auth::{
@@ -22,7 +22,7 @@ use crate::{
     },
     provider::{
         Error,
-        port::{ClusterEvent, LogLine, LogQuery},
+        port::{ClusterError, ClusterErrorKind, ClusterEvent, LogLine, LogQuery},
         views::{self, LeaseFilter, LeaseView, Page, ServiceView},
     },
 };
@@ -225,9 +225,39 @@ pub async fn logs(
         after: sse::last_event_id(&headers)?,
     };
     is_in_cluster(&state, &reader.lease).await?;
-    let lines = state.provider.cluster.logs(&reader.lease, &query).await.map_err(Error::from)?;
+    let lines = match state.provider.cluster.logs(&reader.lease, &query).await {
+        Ok(lines) => lines,
+        Err(error) => return Err(no_logs(&state, &reader.lease, &query, error).await),
+    };
     let items = lines.map(|line| line.map(sse::Item::from));
     Ok(sse::respond("log", items, state.shutdown.clone()))
+}
+
+/// Why there are no logs: an id that is none of this stream's, a service that the lease does not have, or the cluster.
+async fn no_logs(state: &State, lease: &LeaseId, query: &LogQuery, error: ClusterError) -> Problem {
+    if let Some(problem) = not_an_id(query.after.as_deref(), &error) {
+        return problem;
+    }
+    if error.kind == ClusterErrorKind::NotFound
+        && let Ok(Some(lease)) = views::lease(&state.provider, lease).await
+        && let Some(unknown) = query
+            .services
+            .iter()
+            .find(|name| lease.services.iter().all(|service| service.name != **name))
+        && !lease.services.is_empty()
+    {
+        let detail = format!("the lease has no service {unknown:?}");
+        return Problem::new(Code::ServiceNotFound).detail(detail);
+    }
+    Error::from(error).into()
+}
+
+/// What a cluster refuses of a stream is the place from which it should go on.
+fn not_an_id(after: Option<&str>, error: &ClusterError) -> Option<Problem> {
+    let refused = after.is_some() && error.kind == ClusterErrorKind::Refused;
+    refused.then(|| {
+        Problem::new(Code::MalformedQuery).detail("last-event-id is no id of this stream's events")
+    })
 }
 
 /// The services that are asked for, as far as they are allowed; an empty list is all of them.
@@ -252,7 +282,7 @@ fn wanted_services(
 }
 
 /// The rows know the lease. What runs of it, the cluster says.
-async fn is_in_cluster(state: &State, lease: &crate::domain::LeaseId) -> Result<(), Problem> {
+async fn is_in_cluster(state: &State, lease: &LeaseId) -> Result<(), Problem> {
     match views::lease_record(&state.provider, lease).await? {
         None => Err(Problem::new(Code::LeaseNotFound)),
         Some(record) if record.applied.is_none() => Err(Problem::new(Code::NotInCluster)
@@ -325,7 +355,9 @@ pub async fn events(
     let after = sse::last_event_id(&headers)?;
     let follow = query.follow.unwrap_or(true);
     let events = state.provider.cluster.events(&reader.lease, follow, after.as_deref()).await;
-    let events = events.map_err(Error::from)?;
+    let events = events.map_err(|error| {
+        not_an_id(after.as_deref(), &error).unwrap_or_else(|| Error::from(error).into())
+    })?;
     let allowed: Option<std::collections::BTreeSet<String>> = reader
         .caller
         .services(&reader.lease, Scope::Events)

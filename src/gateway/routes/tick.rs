@@ -94,10 +94,13 @@ pub async fn tick(
     if state.shutdown.is_cancelled() {
         return Err(Problem::new(Code::Draining).retry_after(RUNNING));
     }
-    let budget = query.budget(state.provider.clock.now())?;
+    let now = state.provider.clock.now();
+    let budget = query.budget(now)?;
     let Ok(_one_at_a_time) = state.ticking.try_acquire() else {
         return Err(Problem::new(Code::TickRunning).retry_after(RUNNING));
     };
+    // Where ticks are all that runs, nobody else sees to it that rows and chain are compared.
+    state.provider.begin(now).await?;
     let pass = state.provider.step(budget).await?;
     Ok(Json(Ticked {
         steps: pass.steps,

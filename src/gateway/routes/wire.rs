@@ -82,7 +82,8 @@ fn cluster_failed(error: &ClusterError) -> Response {
         (status = 401, description = "`{\"message\": …}`.", body = Object),
         (status = 404, description = "`no lease for deployment`.", body = String, content_type = "text/plain"),
         (status = 413, description = "Too large.", body = String, content_type = "text/plain"),
-        (status = 422, description = "`invalid manifest: …`, `manifest version validation failed`, `manifest cross-validation error: …`, `manifest rejected: …`, `hostname not allowed: …`.", body = String, content_type = "text/plain"),
+        (status = 422, description = "`invalid manifest: …`, `manifest version validation failed`, `manifest cross-validation error: …`, `manifest rejected: …`.", body = String, content_type = "text/plain"),
+        (status = 500, description = "As the Go gateway answers them: `invalid manifest: group count mismatch …`, `invalid manifest: unknown deployment group …`, a resource that lacks a part, `hostname not allowed: …`.", body = String, content_type = "text/plain"),
         (status = 503, description = "Chain or store give no answer.", body = String, content_type = "text/plain"),
     ),
     security(("tenant" = [])),
@@ -125,13 +126,18 @@ fn not_taken(error: SubmitError) -> Response {
         SubmitError::Invalid(violations)
         | SubmitError::Cross(violations)
         | SubmitError::HostRequired(violations) => refused(&text, &violations),
-        SubmitError::Version { .. }
-        | SubmitError::HostnameTaken(_)
-        | SubmitError::HostnameBlocked(_) => wire::text(StatusCode::UNPROCESSABLE_ENTITY, &text),
+        SubmitError::Version { .. } => wire::text(StatusCode::UNPROCESSABLE_ENTITY, &text),
+        SubmitError::HostnameTaken(_) | SubmitError::HostnameBlocked(_) => {
+            wire::text(StatusCode::INTERNAL_SERVER_ERROR, &text)
+        }
         SubmitError::Chain(error) => failed(&error.into()),
         SubmitError::Store(error) => failed(&error.into()),
     }
 }
+
+/// Rules whose violation the Go gateway does not wrap into an error with a status: its answer is 500, and the proxy in
+/// front of the console goes by that.
+const UNWRAPPED: [&str; 4] = ["group-count", "unknown-group", "resources-id", "resources-missing"];
 
 /// The text of the first violation: clients know its words.
 fn refused(prefix: &str, violations: &[Violation]) -> Response {
@@ -143,7 +149,11 @@ fn refused(prefix: &str, violations: &[Violation]) -> Response {
             None => format!("{prefix}: {violation}"),
         },
     );
-    wire::text(StatusCode::UNPROCESSABLE_ENTITY, &text)
+    let status = match first {
+        Some(violation) if UNWRAPPED.contains(&violation.code) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    wire::text(status, &text)
 }
 
 /// Read a lease's manifest back.
