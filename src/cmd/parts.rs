@@ -78,6 +78,7 @@ pub fn store_settings(settings: &Settings) -> store::Settings {
     let key_file = &settings.seal.key_file;
     store::Settings {
         key_file: (!key_file.is_empty()).then(|| key_file.into()),
+        max_waiting: settings.store.max_waiting,
         ..store::Settings::default()
     }
 }

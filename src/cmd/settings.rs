@@ -1,7 +1,9 @@
 //! Settings: the compiled-in `deploy/lessor.toml`, a file, and `LESSOR_<SECTION>__<KEY>`, each over the one before.
 //!
 //! A key that the compiled-in file does not have is an error that names the nearest one that it has: an ignored setting is
-//! the worst kind of default.
+//! the worst kind of default. A value that is not allowed is an error that says where it was given and what is allowed.
+
+mod given;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use self::given::Origins;
 use crate::{
     bidengine::{Policy, Prices},
     domain::{Amount, Denom, Price},
@@ -25,18 +28,22 @@ use crate::{
 /// The manual, and the defaults.
 pub const DEFAULTS: &str = include_str!("../../deploy/lessor.toml");
 
-/// An indexer may send a delivery again for days: its id must be known as long.
-const MIN_KEEP_DAYS: u32 = 7;
-
 /// Names below `LESSOR_` that are no settings.
-const OTHER_NAMES: [&str; 5] =
-    ["LESSOR_CONFIG", "LESSOR_URL", "LESSOR_NODE", "LESSOR_CORPUS", "LESSOR_LOG"];
+const OTHER_NAMES: [&str; 7] = [
+    "LESSOR_CONFIG",
+    "LESSOR_URL",
+    "LESSOR_NODE",
+    "LESSOR_CORPUS",
+    "LESSOR_LOG",
+    "LESSOR_SIM_SEED",
+    "LESSOR_SIM_RUNS",
+];
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("settings file {path}: {source}")]
+    #[error("settings file {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -62,8 +69,15 @@ pub enum SettingsError {
         nearest: Option<String>,
     },
     /// A value that is not allowed.
-    #[error("settings: {0}")]
-    Value(String),
+    #[error("{origin}: {key} {detail}")]
+    Value {
+        /// The file, or the variable.
+        origin: String,
+        /// The whole path of the key.
+        key: String,
+        /// What it is, and what is allowed.
+        detail: String,
+    },
 }
 
 /// All settings, as `deploy/lessor.toml` explains them.
@@ -132,6 +146,7 @@ pub struct Store {
     pub path: PathBuf,
     pub keep_days: u32,
     pub audit_keep_days: u32,
+    pub max_waiting: u32,
 }
 
 /// `[seal]`.
@@ -226,6 +241,7 @@ pub struct Stream {
     pub reads_per_minute: u32,
     pub pull_url: String,
     pub backfill_after_s: u32,
+    pub tolerance_s: u32,
 }
 
 impl Default for Stream {
@@ -238,6 +254,7 @@ impl Default for Stream {
             reads_per_minute: 300,
             pull_url: String::new(),
             backfill_after_s: 10,
+            tolerance_s: 300,
         }
     }
 }
@@ -268,7 +285,7 @@ impl Verifying {
 }
 
 /// Keys of a stream's table, for the check of unknown ones: the compiled-in file has no stream.
-const STREAM_KEYS: [&str; 7] = [
+const STREAM_KEYS: [&str; 8] = [
     "keys",
     "strict",
     "deleted",
@@ -276,6 +293,7 @@ const STREAM_KEYS: [&str; 7] = [
     "reads_per_minute",
     "pull_url",
     "backfill_after_s",
+    "tolerance_s",
 ];
 /// Tables whose keys are the operator's own words, or that may be left out key by key.
 const FREE_TABLES: [&str; 2] = ["prices.storage", "prices.gpu"];
@@ -302,26 +320,39 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let defaults = parse("the compiled-in settings", DEFAULTS)?;
         let mut merged = defaults.clone();
+        let mut origins = Origins::default();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
             let origin = path.display().to_string();
             let given = parse(&origin, &text)?;
             refuse_unknown(&origin, "", &given, &defaults)?;
+            origins.note(&origin, &given);
             merge(&mut merged, given);
         }
         let mut origin =
             Origin { file: file.map(std::path::Path::to_owned), variables: Vec::new() };
         for (name, text) in variables {
             if let Some(given) = variable(&name, &text, &defaults)? {
+                origins.note(&name, &given);
                 merge(&mut merged, given);
                 origin.variables.push((name, text));
             }
         }
-        let settings: Self =
-            Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
-                SettingsError::Value(without_texts(error.message()))
+        given::check_numbers(&merged, &origins)?;
+        let settings: Self = given::read(merged, &origins)?;
+        let Store { keep_days, audit_keep_days, .. } = settings.store;
+        if audit_keep_days < keep_days {
+            let key = "store.audit_keep_days".to_owned();
+            let detail = format!("is {audit_keep_days}, allowed is store.keep_days ({keep_days}) or more");
+            return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
+        }
+        for (name, stream) in &settings.streams {
+            stream.settings().map_err(|detail| {
+                let key = format!("streams.{name}.keys");
+                SettingsError::Value { origin: origins.of(&key), key, detail }
             })?;
+        }
         Ok(Self { origin, ..settings })
     }
 
@@ -371,26 +402,21 @@ impl Settings {
     /// The use cases' part of the settings.
     ///
     /// # Errors
-    /// [`SettingsError::Value`] for a key of a stream that is none.
+    /// [`SettingsError::Value`] for a key of a stream that is none; settings that were loaded have none such.
     pub fn provider(&self) -> Result<ProviderSettings, SettingsError> {
         let timeout =
             |seconds: u32| (seconds > 0).then(|| SignedDuration::from_secs(i64::from(seconds)));
         let seconds = |seconds: u32| SignedDuration::from_secs(i64::from(seconds));
-        if self.chain.transaction_ttl_s == 0 || self.chain.transaction_ttl_s > 600 {
-            return Err(SettingsError::Value(
-                "chain.transaction_ttl_s must be from 1 to 600".to_owned(),
-            ));
-        }
         let days = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
         let Store { keep_days, audit_keep_days, .. } = self.store;
-        if keep_days < MIN_KEEP_DAYS || audit_keep_days < keep_days {
-            return Err(SettingsError::Value(format!(
-                "store.keep_days must be at least {MIN_KEEP_DAYS} and store.audit_keep_days at least as much"
-            )));
-        }
         let mut streams = BTreeMap::new();
         for (name, stream) in &self.streams {
-            streams.insert(name.clone(), stream.settings(name)?);
+            let read = stream.settings().map_err(|detail| SettingsError::Value {
+                origin: "settings".to_owned(),
+                key: format!("streams.{name}.keys"),
+                detail,
+            })?;
+            streams.insert(name.clone(), read);
         }
         Ok(ProviderSettings {
             policy: self.policy.clone(),
@@ -415,13 +441,13 @@ impl Settings {
 }
 
 impl Stream {
-    fn settings(&self, stream: &str) -> Result<StreamSettings, SettingsError> {
+    /// The error says which key is none, and not what it is.
+    fn settings(&self) -> Result<StreamSettings, String> {
         use secrecy::ExposeSecret;
         let mut keys = Vec::new();
         for key in &self.keys {
-            let parsed = key.key.expose_secret().parse().map_err(|error| {
-                SettingsError::Value(format!("streams.{stream}.keys {:?}: {error}", key.name))
-            })?;
+            let text = key.key.expose_secret();
+            let parsed = text.parse().map_err(|error| format!("{:?}: {error}", key.name))?;
             keys.push(StreamKey {
                 name: key.name.clone(),
                 key: parsed,
@@ -438,6 +464,7 @@ impl Stream {
             reads_per_minute: self.reads_per_minute,
             pull_url: (!self.pull_url.is_empty()).then(|| self.pull_url.clone()),
             backfill_after: seconds(self.backfill_after_s),
+            tolerance: seconds(self.tolerance_s),
         })
     }
 }
@@ -452,15 +479,6 @@ fn parse(origin: &str, text: &str) -> Result<Table, SettingsError> {
             error.span().map(|span| format!(" at byte {}", span.start)).unwrap_or_default()
         ),
     })
-}
-
-/// A message without the texts that it quotes: a key that was put in the wrong place must not reach a log.
-fn without_texts(message: &str) -> String {
-    let mut kept = String::new();
-    for (place, part) in message.split('"').enumerate() {
-        kept.push_str(if place % 2 == 0 { part } else { "\"…\"" });
-    }
-    kept
 }
 
 fn merge(into: &mut Table, from: Table) {

@@ -74,4 +74,6 @@ pub struct StreamSettings {
     pub pull_url: Option<String>,
     /// How long a gap may close by itself before it is pulled.
     pub backfill_after: SignedDuration,
+    /// How far the time of a delivery's signature may be from ours.
+    pub tolerance: SignedDuration,
 }

@@ -16,7 +16,7 @@ use crate::{
         body::{MAX_BODY, decompress},
         envelope::read::{Limits, Mode, parse},
         hash::BodyDigest,
-        signature::{SignatureHeaders, TOLERANCE},
+        signature::SignatureHeaders,
     },
     gateway::{
         State, extract,
@@ -128,7 +128,7 @@ async fn take(
     let signature = SignatureHeaders::parse(&headers)?;
     let raw = extract::read_body(request, MAX_BODY).await?;
     let now = state.provider.clock.now();
-    signature.verify(&raw, &settings.keys, now, TOLERANCE)?;
+    signature.verify(&raw, &settings.keys, now, settings.tolerance)?;
     let body = decompressed(&raw, &headers)?;
     let events = parse(mode, &body, &Limits::default())?;
     let delivery = Delivery {

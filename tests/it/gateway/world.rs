@@ -450,6 +450,7 @@ fn settings(indexer: &WebhookKey) -> Settings {
         reads_per_minute: 300,
         pull_url: None,
         backfill_after: SignedDuration::from_secs(10),
+        tolerance: SignedDuration::from_secs(300),
     };
     let streams = [
         ("main", stream(false, false)),

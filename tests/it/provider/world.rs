@@ -104,6 +104,7 @@ fn settings() -> Settings {
         reads_per_minute: 300,
         pull_url: None,
         backfill_after: SignedDuration::from_secs(10),
+        tolerance: SignedDuration::from_secs(300),
     };
     Settings {
         policy: Policy::default(),
