@@ -1,9 +1,7 @@
-//! Parses the command line and calls the library.
+//! Hands the command line to the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    lessor::cmd::run(lessor::cmd::Lessor::parse())
+    lessor::cmd::main(std::env::args_os())
 }

@@ -8,7 +8,9 @@ use tokio::time::{Instant, Interval, interval};
 
 use super::{Error, Tenant, Terms, token};
 use crate::{
-    domain::{Bid, BidState, DeploymentId, Lease, LeaseId, Order, OrderId, OrderState},
+    domain::{
+        Address, Bid, BidState, DeploymentId, GroupSpec, Lease, LeaseId, Order, OrderId, OrderState,
+    },
     manifest::{self, Compiled},
     wire::{deployment, google::Any, market},
 };
@@ -76,17 +78,20 @@ impl Tenant {
             let units = compiled.groups.iter_mut().flat_map(|group| &mut group.units);
             units.for_each(|unit| unit.price.denom = denom.clone());
         }
+        let provider = self.provider(terms).await?;
         let id = self.create(&compiled, dseq, terms, observe).await?;
-        let leases = self.take_bids(&id, terms, observe).await?;
+        let leases = self.take_bids(&id, &provider, terms.bid_wait, observe).await?;
         self.upload(&compiled, &leases, observe).await?;
         self.wait_until_ready(&id, &leases, &compiled, terms.ready_wait, observe).await?;
         Ok(id)
     }
 
-    /// Changes what a deployment runs: announces the new hash and uploads the new manifest.
+    /// Changes what a deployment runs: announces the new hash and uploads the new manifest. A document that does not fit
+    /// what was ordered is refused before anything is announced: with the hash of a manifest that nobody takes, a
+    /// deployment could not be moved to another node or restarted any more.
     ///
     /// # Errors
-    /// As [`Tenant::deploy`].
+    /// [`Error::Update`] when the document does not fit; else as [`Tenant::deploy`].
     pub async fn update(
         &self,
         dseq: u64,
@@ -97,6 +102,13 @@ impl Tenant {
         let compiled = manifest::compile(document).map_err(Error::Document)?;
         let id = self.deployment(dseq);
         let leases = self.running_leases(&id).await?;
+        let there = self.node.deployment(&id).await?;
+        let there = there.ok_or_else(|| Error::Absent(format!("there is no deployment {id}")))?;
+        let ordered: Vec<GroupSpec> = there.groups.into_iter().map(|group| group.spec).collect();
+        let violations = compiled.manifest.check_against(&ordered);
+        if !violations.is_empty() {
+            return Err(Error::Update(violations));
+        }
         let message = deployment::MsgUpdateDeployment::new(&id, &compiled.hash);
         let sent = self.send("the update", vec![Any::pack(&message)]).await?;
         observe(Step::Update {
@@ -180,10 +192,24 @@ impl Tenant {
         Ok(id)
     }
 
+    /// Whose bids count: the manifest goes to this gateway, so no other provider could run it.
+    async fn provider(&self, terms: &Terms) -> Result<Address, Error> {
+        let there = self.gateway.provider().await?;
+        match &terms.provider {
+            Some(wanted) if *wanted != there => Err(Error::OtherProvider {
+                url: self.gateway.url().to_owned(),
+                there,
+                wanted: wanted.clone(),
+            }),
+            _ => Ok(there),
+        }
+    }
+
     async fn take_bids(
         &self,
         id: &DeploymentId,
-        terms: &Terms,
+        provider: &Address,
+        wait: Duration,
         observe: Observer<'_>,
     ) -> Result<Vec<LeaseId>, Error> {
         let orders: Vec<Order> = self
@@ -196,7 +222,7 @@ impl Tenant {
         for order in &orders {
             observe(Step::Order { order: order.id.to_string(), group: order.spec.name.clone() });
         }
-        let chosen = self.wait_for_bids(id, &orders, terms).await?;
+        let chosen = self.wait_for_bids(id, &orders, provider, wait).await?;
         for bid in chosen.values() {
             let token = token::sign(&self.key, &bid.id.provider, (self.now)());
             observe(Step::Bid {
@@ -221,47 +247,38 @@ impl Tenant {
         Ok(leases)
     }
 
-    /// The cheapest open bid of every order, once each has one.
+    /// The provider's open bid on every order, once each has one.
     async fn wait_for_bids(
         &self,
         id: &DeploymentId,
         orders: &[Order],
-        terms: &Terms,
+        provider: &Address,
+        wait: Duration,
     ) -> Result<BTreeMap<OrderId, Bid>, Error> {
-        let give_up = Instant::now() + terms.bid_wait;
+        let give_up = Instant::now() + wait;
         let mut pace = pace();
         loop {
             pace.tick().await;
-            let mut chosen: BTreeMap<OrderId, Bid> = BTreeMap::new();
-            for bid in self.node.bids(id).await? {
-                let counts = bid.state == BidState::Open
-                    && terms.provider.as_ref().is_none_or(|provider| bid.id.provider == *provider);
-                let better = chosen
-                    .get(&bid.id.order)
-                    .is_none_or(|other| bid.price.amount < other.price.amount);
-                if counts && better {
-                    chosen.insert(bid.id.order.clone(), bid);
-                }
-            }
-            let Some(missing) = orders.iter().find(|order| !chosen.contains_key(&order.id)) else {
-                return Ok(chosen);
+            let open = self.node.bids(id).await?.into_iter();
+            let (ours, others): (Vec<Bid>, Vec<Bid>) = open
+                .filter(|bid| bid.state == BidState::Open)
+                .partition(|bid| bid.id.provider == *provider);
+            let taken: BTreeMap<OrderId, Bid> =
+                ours.into_iter().map(|bid| (bid.id.order.clone(), bid)).collect();
+            let Some(missing) = orders.iter().find(|order| !taken.contains_key(&order.id)) else {
+                return Ok(taken);
             };
             if Instant::now() >= give_up {
+                let token = token::sign(&self.key, provider, (self.now)());
+                let others = others.into_iter().filter(|bid| bid.id.order == missing.id);
                 return Err(Error::NoBid {
                     order: missing.id.to_string(),
-                    why: self.why_no_bid(&missing.id, terms).await,
+                    provider: provider.clone(),
+                    others: others.map(|bid| bid.id.provider).collect(),
+                    why: self.gateway.decision(&missing.id, &token).await.ok(),
                 });
             }
         }
-    }
-
-    async fn why_no_bid(&self, order: &OrderId, terms: &Terms) -> Option<String> {
-        let provider = match &terms.provider {
-            Some(provider) => provider.clone(),
-            None => self.gateway.provider().await.ok()?,
-        };
-        let token = token::sign(&self.key, &provider, (self.now)());
-        self.gateway.decision(order, &token).await.ok()
     }
 
     /// Uploads the manifest once to each provider; the lease may not be seen there yet, which is waited for.

@@ -59,7 +59,7 @@ pub struct Terms {
     /// Prices are in this denom, whatever the document says: documents from before 2026 say `uakt`, which the chain does not
     /// take any more.
     pub denom: Option<Denom>,
-    /// Only this provider's bids count.
+    /// The provider that the gateway must be of; whichever it is of when `None`.
     pub provider: Option<Address>,
     /// How long to wait for a bid on every order.
     pub bid_wait: Duration,
@@ -99,20 +99,55 @@ pub enum Error {
         /// The body, shortened.
         detail: String,
     },
-    /// Nobody bid in time.
-    #[error("nobody bid on {order} in time{}", why.as_ref().map(|why| format!(":\n{why}")).unwrap_or_default())]
+    /// The gateway is another provider's than was asked for.
+    #[error("{url} is the gateway of {there}, not of {wanted}: give that provider's --url")]
+    OtherProvider {
+        /// The gateway.
+        url: String,
+        /// Whose it is.
+        there: Address,
+        /// Whose it should be.
+        wanted: Address,
+    },
+    /// The gateway's provider did not bid in time.
+    #[error("{}", no_bid(order, provider, others, why.as_deref()))]
     NoBid {
         /// The order.
         order: String,
+        /// Who did not bid.
+        provider: Address,
+        /// Who did: their manifests go to other gateways.
+        others: Vec<Address>,
         /// Why the provider did not, when it says so.
         why: Option<String>,
     },
+    /// The document cannot take the place of what runs.
+    #[error("the document does not fit the deployment, which goes on as it is: {}", list(.0))]
+    Update(Vec<Violation>),
     /// Bids were taken and the services were not ready in time.
     #[error("not everything was ready in time:\n{0}")]
     NotReady(String),
     /// There is no such deployment, or no lease of it.
     #[error("{0}")]
     Absent(String),
+}
+
+fn no_bid(order: &str, provider: &Address, others: &[Address], why: Option<&str>) -> String {
+    let mut text = if others.is_empty() {
+        format!("nobody bid on {order} in time")
+    } else {
+        let others: Vec<&str> = others.iter().map(Address::as_str).collect();
+        format!(
+            "{provider}, whose gateway this is, did not bid on {order} in time; {} did: \
+             to take such a bid, give the --url of that provider's gateway",
+            others.join(", ")
+        )
+    };
+    if let Some(why) = why {
+        text.push_str(":\n");
+        text.push_str(why);
+    }
+    text
 }
 
 fn list(violations: &[Violation]) -> String {

@@ -24,7 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    devnet as world, host, parts,
+    devnet as world, host, output, parts,
     reload::{Fit, Watch},
     serve::{self, Serving},
     settings::{Settings, Stream, Verifying},
@@ -86,28 +86,32 @@ pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> 
         works: true,
     };
     let dev = Dev::start(options).await?;
-    print_welcome(&dev);
+    output::tell(welcome(&dev));
     stop.cancelled().await;
     dev.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_welcome(dev: &Dev) {
+fn welcome(dev: &Dev) -> String {
     let url = &dev.url;
-    println!("lessor dev is up");
-    println!();
-    println!("  gateway         {url}");
-    println!("  node            {}", dev.node);
-    println!("  provider        {}", dev.provider.address);
-    println!("  operator token  {}", dev.operator_token.expose_secret());
-    println!("  data            {}", dev.data.display());
-    println!();
-    println!("next, in another terminal:");
-    println!();
     let option =
         if url == "http://127.0.0.1:8443" { String::new() } else { format!(" --url {url}") };
-    println!("  cargo run -- tenant{option} deploy deploy/examples/web.yaml");
-    println!();
+    format!(
+        "lessor dev is up\n\n\
+         \x20 gateway         {url}\n\
+         \x20 node            {}\n\
+         \x20 cluster         {}\n\
+         \x20 provider        {}\n\
+         \x20 operator token  {}\n\
+         \x20 data            {}\n\n\
+         next, in another terminal:\n\n\
+         \x20 cargo run -- tenant{option} deploy deploy/examples/web.yaml\n",
+        dev.node,
+        dev.devnet.cluster_url(),
+        dev.provider.address,
+        dev.operator_token.expose_secret(),
+        dev.data.display(),
+    )
 }
 
 /// What a development world is made of.
@@ -149,12 +153,7 @@ impl Dev {
         std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let devnet = world::start(
-            &data.join("devnet"),
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-            world,
-        )
-        .await?;
+        let devnet = start_world(&data, world).await?;
 
         let feed = relay_key(&data.join("relay.key"))?;
         let operator_token = operator_token(&data.join("operator.token"))?;
@@ -236,6 +235,39 @@ fn as_in_the_world(settings: &Settings) -> Fit {
     })
 }
 
+/// Starts the ledger where it listened before: tools that were told the node's address find it again.
+async fn start_world(
+    data: &Path,
+    options: world::Options,
+) -> anyhow::Result<devnet::server::Running> {
+    let kept = data.join("node.address");
+    let before = std::fs::read_to_string(&kept).ok().and_then(|text| text.trim().parse().ok());
+    let before = before.filter(|address: &SocketAddr| address.ip().is_loopback());
+    let folder = data.join("devnet");
+    if let Some(address) = before {
+        match world::start(&folder, address, options.clone()).await {
+            Ok(running) => return Ok(running),
+            Err(error) if is_taken(&error) => {
+                tracing::warn!(%address, "the node's address of last time is taken; it gets another");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    let running = world::start(&folder, anywhere, options).await?;
+    std::fs::write(&kept, running.addr().to_string())
+        .with_context(|| format!("write {}", kept.display()))?;
+    Ok(running)
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(devnet::server::StartError::Listen { source, .. })
+            if source.kind() == std::io::ErrorKind::AddrInUse
+    )
+}
+
 fn start_relay(
     node: &str,
     gateway: &str,
@@ -266,6 +298,7 @@ fn about(devnet: &devnet::server::Running, provider: &Provider) -> Router {
     let body = serde_json::json!({
         "chain_id": devnet.node().chain_id(),
         "node": devnet.rpc_url(),
+        "cluster": devnet.cluster_url(),
         "provider": provider.address,
     });
     Router::new().route(

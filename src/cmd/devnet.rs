@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::{dev::PROVIDER_INDEX, host, serve};
+use super::{dev::PROVIDER_INDEX, host, output, serve};
 use crate::{
     devnet::{
         self, cluster,
@@ -63,9 +63,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ..Options::default()
     };
     let running = start(&args.data, args.listen, options).await?;
-    println!("chain    {}", running.node().chain_id());
-    println!("node     {}", running.rpc_url());
-    println!("cluster  {}", running.cluster_url());
+    output::tell(format_args!("chain    {}", running.node().chain_id()));
+    output::tell(format_args!("node     {}", running.rpc_url()));
+    output::tell(format_args!("cluster  {}", running.cluster_url()));
     stop.cancelled().await;
     running.shutdown().await;
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ pub mod devnet;
 pub mod host;
 pub mod migrate;
 pub mod openapi;
+pub mod output;
 pub mod parts;
 pub mod relay;
 pub mod reload;
@@ -15,13 +16,19 @@ pub mod store;
 pub mod tenant;
 pub mod webhook;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 /// An Akash provider as a serverless-style, HTTP-first gateway.
 #[derive(Debug, Parser)]
-#[command(name = "lessor", version, about, propagate_version = true)]
+#[command(
+    name = "lessor",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Exit: 0 done, 1 refused or failed, 64 the command line is wrong; `tenant deploy` also 2: no bid in time."
+)]
 pub struct Lessor {
     /// Settings beside the compiled-in ones; `lessor settings` prints those.
     #[arg(long, global = true, env = "LESSOR_CONFIG", value_name = "FILE")]
@@ -56,6 +63,21 @@ enum Command {
     Tenant(tenant::Args),
 }
 
+/// The exit code of a command line that makes no sense: 2, which the parser would take, already says that nobody bid.
+const USAGE: u8 = 64;
+
+/// Reads a command line and runs it.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Lessor::try_parse_from(arguments) {
+        Ok(lessor) => run(lessor),
+        Err(asked) => {
+            // Help and version come this way too. Whoever reads may have gone.
+            let _ = asked.print();
+            if asked.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
 /// Runs a command. Errors are printed with their whole chain.
 #[must_use]
 pub fn run(lessor: Lessor) -> ExitCode {
@@ -64,14 +86,15 @@ pub fn run(lessor: Lessor) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("lessor: start the runtime: {error}");
+            output::complain(format_args!("start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(dispatch(lessor)) {
         Ok(code) => code,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lessor: {error:#}");
+            output::complain(output::said(&error));
             ExitCode::FAILURE
         }
     }
@@ -92,11 +115,11 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
         Command::Store(args) => store::run(args, config).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Settings => {
-            print!("{}", settings::DEFAULTS);
+            output::text(settings::DEFAULTS)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Webhook(args) => {
-            webhook::run(args, &mut std::io::stdout()).await?;
+            webhook::run(args).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Tenant(args) => tenant::run(args).await,

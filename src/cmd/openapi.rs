@@ -4,6 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 
+use super::output;
+
 /// `lessor openapi`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -16,17 +18,17 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let document = crate::gateway::openapi::document();
     let Some(path) = &args.check else {
-        print!("{document}");
+        output::text(document)?;
         return Ok(ExitCode::SUCCESS);
     };
     let kept = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     if kept == document {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!(
-        "lessor: {} is not what the code says; run `lessor openapi > {}`",
+    output::complain(format_args!(
+        "{} is not what the code says; run `lessor openapi > {}`",
         path.display(),
         path.display()
-    );
+    ));
     Ok(ExitCode::FAILURE)
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use jiff::SignedDuration;
 
-use super::{parts, serve::write_logs, settings::Settings};
+use super::{output, parts, serve::write_logs, settings::Settings};
 use crate::provider::step::Budget;
 
 /// `lessor step`.
@@ -27,6 +27,6 @@ pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> 
     provider.begin(now).await?;
     let until = now.saturating_add(SignedDuration::from_secs(i64::from(args.deadline)))?;
     let pass = provider.step(Budget { steps: args.max, until }).await?;
-    println!("{}", serde_json::to_string(&pass)?);
+    output::line(serde_json::to_string(&pass)?)?;
     Ok(ExitCode::SUCCESS)
 }

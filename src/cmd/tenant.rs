@@ -3,13 +3,13 @@
 //! Against a development world it needs nothing but the gateway's address: node and provider stand under `/dev`, and the
 //! account is the world's public test tenant. Elsewhere `--node` and `--key-file` say which chain and which account.
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
 use futures_util::StreamExt;
 
-use super::{host, parts::is_devnet};
+use super::{host, output, parts::is_devnet};
 use crate::{
     chain::AccountKey,
     client::{
@@ -75,7 +75,7 @@ enum Action {
         /// does not take any more.
         #[arg(long)]
         denom: Option<Denom>,
-        /// Only this provider's bids count.
+        /// Refuse to deploy unless the gateway is this provider's.
         #[arg(long)]
         provider: Option<Address>,
     },
@@ -111,20 +111,24 @@ enum Action {
 
 /// Runs one action.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let tenant = tenant(&args).await?;
-    match act(&tenant, &args).await {
+    let done = match tenant(&args).await {
+        Ok(tenant) => act(&tenant, &args).await,
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is::<output::Closed>() => Err(error),
         Err(error) => {
             let code = match error.downcast_ref::<Error>() {
                 Some(Error::NoBid { .. }) => 2,
                 _ => 1,
             };
             match args.format {
-                Format::Text => eprintln!("lessor: {error:#}"),
-                Format::Json => println!(
-                    "{}",
-                    serde_json::json!({ "step": "refused", "reason": format!("{error:#}") })
-                ),
+                Format::Text => output::complain(output::said(&error)),
+                Format::Json => {
+                    let reason = output::said(&error);
+                    output::tell(serde_json::json!({ "step": "refused", "reason": reason }));
+                }
             }
             Ok(ExitCode::from(code))
         }
@@ -178,9 +182,9 @@ async fn act(tenant: &Tenant, args: &Args) -> anyhow::Result<()> {
             for (lease, token) in leases(tenant, *dseq).await? {
                 let status = tenant.gateway.lease_status(&lease, &token).await?;
                 match format {
-                    Format::Text => println!("{lease}\n{status:#}"),
+                    Format::Text => output::line(format_args!("{lease}\n{status:#}"))?,
                     Format::Json => {
-                        println!("{}", serde_json::json!({ "lease": lease, "status": status }));
+                        output::line(serde_json::json!({ "lease": lease, "status": status }))?;
                     }
                 }
             }
@@ -191,9 +195,9 @@ async fn act(tenant: &Tenant, args: &Args) -> anyhow::Result<()> {
                 let mut lines = std::pin::pin!(lines);
                 while let Some(line) = lines.next().await {
                     match format {
-                        Format::Text => println!("{}", line?),
+                        Format::Text => output::line(line?)?,
                         Format::Json => {
-                            println!("{}", serde_json::json!({ "lease": lease, "line": line? }));
+                            output::line(serde_json::json!({ "lease": lease, "line": line? }))?;
                         }
                     }
                 }
@@ -233,7 +237,7 @@ fn print_step(format: Format, step: &Step) {
         Format::Text => text(step),
     };
     // Whoever reads may have gone; the work goes on.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    output::tell(line);
 }
 
 fn text(step: &Step) -> String {

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::host;
+use super::{host, output};
 use crate::{
     event::{
         body::MAX_BODY,
@@ -88,27 +88,27 @@ struct Signing {
     body: PathBuf,
 }
 
-/// Runs the subcommand and writes what it finds to `out`.
+/// Runs the subcommand and prints what it finds.
 ///
 /// # Errors
 /// A file or key that cannot be read, a delivery that does not verify or was not taken.
-pub async fn run(args: WebhookArgs, out: &mut impl Write) -> anyhow::Result<()> {
+pub async fn run(args: WebhookArgs) -> anyhow::Result<()> {
     match args.command {
         Command::Key { file } => {
             let key = new_key()?;
             write_new(&file, &key.to_text())?;
-            writeln!(out, "{}", key.public())?;
+            output::line(key.public())?;
         }
         Command::Sign(signing) => {
             let (headers, _) = sign(&signing)?;
             for (name, value) in &headers.0 {
-                writeln!(out, "{name}: {value}")?;
+                output::line(format_args!("{name}: {value}"))?;
             }
         }
         Command::Send { signing, url } => {
             let (headers, body) = sign(&signing)?;
             let answer = webhook::send(url, &headers, body).await.context("send")?;
-            writeln!(out, "{}\n{}", answer.status, answer.body)?;
+            output::line(format_args!("{}\n{}", answer.status, answer.body))?;
             if !(200..300).contains(&answer.status) {
                 bail!("the receiver answered {}", answer.status);
             }
@@ -119,15 +119,14 @@ pub async fn run(args: WebhookArgs, out: &mut impl Write) -> anyhow::Result<()> 
             let now = at.unwrap_or_else(host::now);
             let keys = verifying_keys(&keys, &key_files)?;
             let (verified, events) = webhook::verify(&headers, &body, &keys, now, TOLERANCE)?;
-            writeln!(
-                out,
+            output::line(format_args!(
                 "signed by {} at {}, {} ago",
                 verified.key,
                 verified.sent_at,
                 SignedDuration::from_secs(verified.skew_seconds)
-            )?;
+            ))?;
             for line in webhook::summary(&events) {
-                writeln!(out, "{line}")?;
+                output::line(line)?;
             }
         }
     }

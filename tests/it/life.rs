@@ -10,9 +10,11 @@ use lessor::{
     client::{Error, Tenant, Terms, deploy::Step, gateway::Gateway, node::Node, token},
     cmd::{dev, devnet, host, settings::Settings},
     devnet::{cluster, genesis::test_key},
-    domain::{Coin, Denom, DeploymentId, Height, Price},
+    domain::{Coin, Denom, Height, Price},
 };
 use secrecy::ExposeSecret;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{corpus, support::eventually};
 
@@ -69,8 +71,8 @@ fn example(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// One tenant's life: deploy, logs, update, close.
-async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> DeploymentId {
+/// One tenant's life: deploy, logs, update, close. Returns how many orders it made.
+async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> usize {
     let tenant = tenant(dev, index);
     let mut steps = Vec::new();
     let id =
@@ -98,7 +100,37 @@ async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> Deployme
     tenant.update(dseq, &changed, LIMIT, &mut |step| updates.push(kind(&step))).await.unwrap();
     assert_eq!(updates, ["update", "manifest", "ready"]);
     tenant.close(dseq, &mut |_| {}).await.unwrap();
-    id
+    kinds.iter().filter(|kind| *kind == "order").count()
+}
+
+/// Ticks every 100 ms, one after the other, until it is told to stop.
+struct Ticking {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Ticking {
+    fn start(dev: &dev::Dev) -> Self {
+        let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
+        let (url, token) = (format!("{}/internal/v1/tick", dev.url), dev.operator_token.clone());
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(100));
+            while !stopped.is_cancelled() {
+                pace.tick().await;
+                let answer = http.post(&url).bearer_auth(token.expose_secret()).send().await;
+                assert_eq!(answer.unwrap().status(), 200);
+            }
+        });
+        Self { stop, task }
+    }
+
+    /// Ends it; a tick that was not answered as it should be fails the test.
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
 }
 
 fn kind(step: &Step) -> String {
@@ -138,9 +170,9 @@ fn nothing_was_done_twice(dev: &dev::Dev, orders: usize) {
 async fn the_example_lives_its_whole_life_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let dev = world(folder.path(), true).await;
-    live(&dev, 0, 7, &example("web.yaml")).await;
+    let orders = live(&dev, 0, 7, &example("web.yaml")).await;
     everything_is_released(&dev).await;
-    nothing_was_done_twice(&dev, 1);
+    nothing_was_done_twice(&dev, orders);
     dev.stop().await;
 }
 
@@ -156,8 +188,9 @@ async fn three_real_documents_live_at_once() {
             println!("{}", path.display());
             live(&dev, index, 100 + place as u64, document)
         });
-    futures_util::future::join_all(lives).await;
+    let orders = futures_util::future::join_all(lives).await.into_iter().sum();
     everything_is_released(&dev).await;
+    nothing_was_done_twice(&dev, orders);
     dev.stop().await;
 }
 
@@ -183,27 +216,41 @@ fn real_documents(corpus: &Path) -> Vec<(PathBuf, String)> {
 async fn the_same_life_without_a_worker_and_with_ticks_alone() {
     let folder = tempfile::tempdir().unwrap();
     let dev = world(folder.path(), false).await;
-    let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
-    let (url, token) = (format!("{}/internal/v1/tick", dev.url), dev.operator_token.clone());
-    let ticking = tokio::spawn(async move {
-        let mut pace = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            pace.tick().await;
-            let answer = http.post(&url).bearer_auth(token.expose_secret()).send().await;
-            if let Ok(answer) = answer {
-                assert!(
-                    answer.status().is_success()
-                        || answer.status() == 409
-                        || answer.status() == 429,
-                    "{}",
-                    answer.status()
-                );
-            }
-        }
-    });
-    live(&dev, 0, 7, &example("web.yaml")).await;
+    let ticking = Ticking::start(&dev);
+    let orders = live(&dev, 0, 7, &example("web.yaml")).await;
     everything_is_released(&dev).await;
-    ticking.abort();
+    nothing_was_done_twice(&dev, orders);
+    ticking.stop().await;
+    dev.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lost_its_rows_is_reconciled_by_ticks_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = world(folder.path(), true).await;
+    tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
+    dev.stop().await;
+    for file in ["lessor.db", "lessor.db-wal", "lessor.db-shm"] {
+        let file = folder.path().join(file);
+        if file.exists() {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+
+    // The relay goes on after the lease, so that nobody tells of it: only the chain knows.
+    let dev = world(folder.path(), false).await;
+    let ticking = Ticking::start(&dev);
+    eventually("the lease is held again", LIMIT, async || {
+        let held = dev.provider.store.reservations().await.unwrap().held;
+        (held.len() == 1 && held[0].leased).then_some(())
+    })
+    .await;
+    let tenant = tenant(&dev, 0);
+    tenant.update(7, &example("web.yaml"), LIMIT, &mut |_| {}).await.unwrap();
+    tenant.close(7, &mut |_| {}).await.unwrap();
+    everything_is_released(&dev).await;
+    nothing_was_done_twice(&dev, 1);
+    ticking.stop().await;
     dev.stop().await;
 }
 

@@ -25,6 +25,7 @@ mod event;
 mod gateway;
 mod life;
 mod manifest;
+mod process;
 mod provider;
 mod relay;
 mod reload;
