@@ -125,7 +125,7 @@ pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, BodyRefu
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Err(_) => Err(BodyRefusal::TooSlow),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefusal::TooLarge(limit)),
+        Ok(Err(error)) if is_too_long(error.as_ref()) => Err(BodyRefusal::TooLarge(limit)),
         Ok(Err(_)) => Err(BodyRefusal::BrokenOff),
     }
 }
@@ -151,6 +151,12 @@ pub async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(Code::MalformedBody).detail(error.to_string()))
+}
+
+/// Whether a body has more bytes than a limit, that of the reader or the one around all routes.
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.is::<LengthLimitError>())
 }
 
 /// What `Content-Length` says.

@@ -84,7 +84,7 @@ pub struct Provider {
     /// Whether the rows come from a backup.
     restore: restore::Known,
     /// Held while the inventory is read, so that one step asks and the others take its answer.
-    inventory_read: Mutex<()>,
+    inventory_read: Mutex<observe::Outage>,
     /// The newest block and when it was asked for; an accelerator, and held while it is asked for.
     tip: Mutex<Option<(Timestamp, Tip)>>,
     /// Held while this process signs and sends.
@@ -141,7 +141,7 @@ impl Provider {
             registration: Mutex::new(None),
             swept_at: Mutex::new(None),
             restore: restore::Known::default(),
-            inventory_read: Mutex::new(()),
+            inventory_read: Mutex::default(),
             tip: Mutex::new(None),
             sending: Mutex::new(()),
             prepaid: Mutex::new(BTreeMap::new()),

@@ -3,22 +3,32 @@
 //! Each is kept as an observation, for pages and for other processes. The one surprising fact: nothing here is asked for
 //! twice at the same time; who comes second takes the first one's answer.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Provider,
     deployment::{self, Registration},
-    port::{ChainError, ChainErrorKind, Observation, Tip},
+    port::{ChainError, ChainErrorKind, Observation, Subject, Tip},
 };
 use crate::{
     bidengine::ObservedInventory,
-    domain::{BidState, Height, inventory::Inventory},
+    domain::{DeploymentId, Height, inventory::Inventory},
 };
 
 /// An unchanged tip is written down again after so long, so that a standing chain and a silent node look different.
 const TIP_KEPT: SignedDuration = SignedDuration::from_secs(10);
+/// A cluster that gave no inventory is asked again after so long, however many steps want it.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
+/// A cluster that gives no inventory, and who waits for it. In memory alone: what waits also wakes by itself.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// When it was asked last without an answer; `None` while it answers.
+    asked_at: Option<Timestamp>,
+    waiting: BTreeSet<DeploymentId>,
+}
 
 impl Provider {
     /// Reads the node's newest block, checks that it is the chain of this store, and keeps it as an observation.
@@ -134,30 +144,21 @@ impl Provider {
         {
             return Ok(registration.clone());
         }
-        let at = Height(0);
-        let (provider, audited, balances, market, open, leases) = tokio::try_join!(
+        // Not below the block that this process has seen; the node's newest where it has seen none.
+        let at = self.tip.lock().await.as_ref().map_or(Height(0), |(_, tip)| tip.height);
+        let (provider, audited, balances, market) = tokio::try_join!(
             self.chain.provider(&self.address, at),
             self.chain.audited_attributes(&self.address, at),
             self.chain.balances(&self.address, at),
             self.chain.market_params(at),
-            self.chain.provider_bids(&self.address, BidState::Open, at),
-            self.chain.provider_leases(&self.address, at),
         )?;
         let registration = Arc::new(Registration {
-            at: deployment::lowest([
-                provider.at,
-                audited.at,
-                balances.at,
-                market.at,
-                open.at,
-                leases.at,
-            ]),
+            at: deployment::lowest([provider.at, audited.at, balances.at, market.at]),
+            taken_at: now,
             provider: provider.value,
             audited: audited.value,
             balances: balances.value,
             market: market.value,
-            open_bids: u32::try_from(open.value.len()).unwrap_or(u32::MAX),
-            leases: u32::try_from(leases.value.len()).unwrap_or(u32::MAX),
         });
         *held = Some((now, registration.clone()));
         let observation = Observation {
@@ -182,7 +183,7 @@ impl Provider {
     }
 
     async fn inventory_within(&self, max_age: SignedDuration) -> ObservedInventory {
-        let _one_at_a_time = self.inventory_read.lock().await;
+        let mut outage = self.inventory_read.lock().await;
         let now = self.clock.now();
         let stored = self.store.observation("inventory").await.ok().flatten();
         let stored = stored.and_then(|found| {
@@ -195,6 +196,12 @@ impl Provider {
         {
             return ObservedInventory::Young { inventory: inventory.clone(), taken_at: *taken_at };
         }
+        let too_old = stored.map_or(ObservedInventory::Missing, |(taken_at, _)| {
+            ObservedInventory::TooOld { taken_at }
+        });
+        if outage.asked_at.is_some_and(|at| now.duration_since(at).abs() < ASK_AGAIN) {
+            return too_old;
+        }
         match self.cluster.inventory().await {
             Ok(inventory) => {
                 let observation = Observation {
@@ -205,18 +212,37 @@ impl Provider {
                 if let Err(error) = self.store.observe(&observation).await {
                     tracing::warn!(error = %error, "the inventory could not be kept");
                 }
+                self.end_outage(&mut outage, now).await;
                 ObservedInventory::Young { inventory, taken_at: now }
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the cluster gives no inventory");
-                match stored {
-                    Some((taken_at, _)) => ObservedInventory::TooOld {
-                        taken_at,
-                        max_age_s: u64::try_from(max_age.as_secs()).unwrap_or(0),
-                    },
-                    None => ObservedInventory::Missing,
+                if outage.asked_at.is_none() {
+                    tracing::warn!(error = %error, "the cluster gives no inventory");
                 }
+                outage.asked_at = Some(now);
+                too_old
             }
+        }
+    }
+
+    /// The cluster answers again: whoever waited for that is woken.
+    async fn end_outage(&self, outage: &mut Outage, now: Timestamp) {
+        if outage.asked_at.take().is_none() {
+            return;
+        }
+        let waiting = std::mem::take(&mut outage.waiting);
+        tracing::info!(waiting = waiting.len(), "the cluster gives its inventory again");
+        let waiting: Vec<Subject> = waiting.into_iter().map(Subject::Deployment).collect();
+        if let Err(error) = self.store.wake(&waiting, None, now).await {
+            tracing::warn!(error = %error, "who waits for the inventory could not be woken");
+        }
+    }
+
+    /// A deployment's step could not end for want of an inventory.
+    pub(super) async fn waits_for_inventory(&self, id: DeploymentId) {
+        let mut outage = self.inventory_read.lock().await;
+        if outage.asked_at.is_some() {
+            outage.waiting.insert(id);
         }
     }
 }

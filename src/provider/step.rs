@@ -211,8 +211,13 @@ impl Provider {
         }
         let mut facts = self.deployment_facts(&id, before.as_ref(), &loaded, tip).await?;
         loop {
-            let Advanced { commit, .. } = deployment::advance(before.clone(), &facts, &settings);
+            let Advanced { commit, unobserved, .. } =
+                deployment::advance(before.clone(), &facts, &settings);
             match self.store.commit(&loaded.claim, self.clock.now(), &commit).await? {
+                Committed::Done if unobserved => {
+                    self.waits_for_inventory(id).await;
+                    break;
+                }
                 Committed::Done | Committed::Fenced => break,
                 Committed::CapacityChanged(reservations) => facts.reservations = reservations,
             }

@@ -44,6 +44,9 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
 const IMPURE: [&str; 8] =
     ["tokio", "reqwest", "sqlx", "axum", "hyper", "std::fs", "std::net", "std::env"];
 const PURE_MODULES: [&str; 5] = ["domain", "wire", "manifest", "event", "bidengine"];
+/// What is as pure inside of a module that is not: the functions that move a deployment and its leases on.
+const PURE_FILES: [&str; 3] =
+    ["src/provider/deployment/", "src/provider/lease.rs", "src/provider/intent.rs"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -151,7 +154,10 @@ fn arrows_of_use_point_inwards_only() {
 fn the_pure_modules_do_without_clock_randomness_and_io() {
     let mut broken = Vec::new();
     for (module, path, lines) in files() {
-        if !PURE_MODULES.contains(&module.as_str()) {
+        let name = path.display().to_string();
+        let is_pure = PURE_MODULES.contains(&module.as_str())
+            || PURE_FILES.iter().any(|pure| name.contains(pure));
+        if !is_pure {
             continue;
         }
         for line in &lines {

@@ -275,9 +275,11 @@ async fn the_same_folder_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let dev = world(folder.path(), true).await;
     tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
+    let node = dev.node.clone();
     dev.stop().await;
 
     let dev = world(folder.path(), true).await;
+    assert_eq!(dev.node, node, "who was told the node's address finds it again");
     let tenant = tenant(&dev, 0);
     let lease = tenant.running_leases(&tenant.deployment(7)).await.unwrap().remove(0);
     let token = token::sign(&tenant.key, &lease.provider, host::now());

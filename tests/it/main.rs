@@ -19,6 +19,7 @@ mod architecture;
 mod bidengine;
 mod chain;
 mod cluster;
+mod command;
 mod corpus;
 mod devnet;
 mod event;

@@ -24,8 +24,10 @@ use crate::{
 
 /// How long until facts that did not go together are read again.
 const READ_AGAIN: SignedDuration = SignedDuration::from_millis(100);
-/// How long until an observation that is missing or too old is asked for again.
-pub(super) const OBSERVE_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// How long until facts that are to come soon are looked for.
+pub(super) const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait until an observation that is missing or too old is asked for again.
+const OBSERVE_AGAIN_S: i64 = 60;
 
 /// One run of [`super::advance()`]: the record as it becomes and the commit as it grows.
 pub(super) struct Step<'a> {
@@ -34,6 +36,7 @@ pub(super) struct Step<'a> {
     pub(super) record: DeploymentRecord,
     pub(super) commit: Commit,
     read_again: Option<Height>,
+    unobserved: bool,
     wake_at: Option<Timestamp>,
     pub(super) reservations: Vec<Reservation>,
 }
@@ -55,6 +58,7 @@ impl<'a> Step<'a> {
             record,
             commit: Commit::default(),
             read_again: None,
+            unobserved: false,
             wake_at: None,
             reservations,
         }
@@ -228,8 +232,8 @@ impl<'a> Step<'a> {
             return;
         }
         let (Some(order), Some(facts)) = (on_chain, self.bid_facts(&record.id, on_chain)) else {
-            // What a decision needs could not be read: try again soon, and say nothing in the meantime.
-            self.wake_within(OBSERVE_AGAIN);
+            // What a decision needs could not be read: try again, and say nothing in the meantime.
+            self.observe_again();
             return;
         };
         // A create-bid that can never land is counted, so that the next one has a key of its own.
@@ -272,14 +276,14 @@ impl<'a> Step<'a> {
     /// A bid that is on chain without a reservation (a restored store) gets one, or is given up.
     fn reserve_for_bid(&mut self, record: &mut OrderRecord, on_chain: Option<&Order>) {
         let Some(facts) = self.bid_facts(&record.id, on_chain) else {
-            self.wake_within(OBSERVE_AGAIN);
+            self.observe_again();
             return;
         };
         match place(&facts) {
             Place::At(placement) => {
                 self.reserve(&record.id, placement, "bid found on chain", false);
             }
-            Place::Unknown => self.wake_within(OBSERVE_AGAIN),
+            Place::Unknown => self.observe_again(),
             Place::Nowhere => {
                 let (phase, _) = order::withdraw(record.phase, CloseCause::NoCapacity);
                 record.phase = phase;
@@ -485,16 +489,28 @@ impl<'a> Step<'a> {
         if leases.all(|lease| lease.is_compared(restore.number)) {
             self.record.restore = restore.number;
         } else {
-            self.wake_within(OBSERVE_AGAIN);
+            self.wake_within(LOOK_AGAIN);
         }
     }
 
+    /// An observation is missing or too old: asked for again after a second, then ever more rarely.
+    pub(super) fn observe_again(&mut self) {
+        self.unobserved = true;
+    }
+
     pub(super) fn finish(mut self) -> Advanced {
+        if self.unobserved {
+            let seconds = (1_i64 << self.record.unobserved.min(6)).min(OBSERVE_AGAIN_S);
+            self.wake_within(SignedDuration::from_secs(seconds));
+            self.record.unobserved = self.record.unobserved.saturating_add(1);
+        } else {
+            self.record.unobserved = 0;
+        }
         if self.read_again.is_some() {
             self.wake_within(READ_AGAIN);
         }
         if self.facts.ahead {
-            self.wake_within(OBSERVE_AGAIN);
+            self.wake_within(LOOK_AGAIN);
         }
         self.note_restore();
         let provider = &self.facts.provider;
@@ -513,6 +529,7 @@ impl<'a> Step<'a> {
             record: keep.then_some(self.record),
             commit: self.commit,
             read_again: self.read_again,
+            unobserved: self.unobserved,
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     OrderRecord,
-    advance::{OBSERVE_AGAIN, Place, Step, place},
+    advance::{LOOK_AGAIN, Place, Step, place},
 };
 use crate::{
     bidengine::Placement,
@@ -54,7 +54,7 @@ impl<'a> Step<'a> {
         };
         let applied_now = apply == Outcome::Done;
         if apply == Outcome::Superseded {
-            self.wake_within(OBSERVE_AGAIN);
+            self.wake_within(LOOK_AGAIN);
         }
         let effects = lease::advance(
             &mut lease,
@@ -164,7 +164,7 @@ impl<'a> Step<'a> {
             Place::Nowhere => {
                 self.reserve(&record.id, Placement::default(), "lease found on chain", true);
             }
-            Place::Unknown => self.wake_within(OBSERVE_AGAIN),
+            Place::Unknown => self.observe_again(),
         }
     }
 

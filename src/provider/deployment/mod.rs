@@ -39,6 +39,9 @@ pub struct DeploymentRecord {
     /// The restore since which all of it was compared with chain and cluster; 0 for none.
     #[serde(default)]
     pub restore: u64,
+    /// How many steps in a row could not end for want of an observation: the next one waits the longer.
+    #[serde(default)]
+    pub unobserved: u32,
 }
 
 /// One order, with our bid and lease of it.
@@ -148,6 +151,8 @@ pub struct Advanced {
     pub commit: Commit,
     /// The facts do not go together: read again, not below this height, and advance from there.
     pub read_again: Option<Height>,
+    /// Something waits for an observation that was missing or too old.
+    pub unobserved: bool,
 }
 
 impl DeploymentRecord {

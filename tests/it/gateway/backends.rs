@@ -17,7 +17,8 @@ use lessor::{
     },
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Cluster,
-        ClusterError, ClusterEvent, Included, LeaseStatus, LogLine, LogQuery, Seen, Tip, Workload,
+        ClusterError, ClusterErrorKind, ClusterEvent, Included, LeaseStatus, LogLine, LogQuery,
+        Seen, Tip, Workload,
     },
 };
 
@@ -164,6 +165,16 @@ impl Chain for FakeChain {
 pub(super) struct FakeCluster {
     pub(super) statuses: Mutex<BTreeMap<LeaseId, LeaseStatus>>,
     pub(super) lines: Mutex<Vec<LogLine>>,
+    /// Makes the next look at a status panic, as a handler with a fault in it would.
+    pub(super) is_broken: Mutex<bool>,
+}
+
+fn refused(kind: ClusterErrorKind) -> ClusterError {
+    ClusterError {
+        doing: "read the logs",
+        detail: "as the simulated cluster says".to_owned(),
+        kind,
+    }
 }
 
 #[async_trait]
@@ -178,6 +189,7 @@ impl Cluster for FakeCluster {
         Ok(true)
     }
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
+        assert!(!*self.is_broken.lock().unwrap(), "a fault with a secret-host-name in it");
         Ok(self.statuses.lock().unwrap().get(lease).cloned())
     }
     async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError> {
@@ -188,6 +200,15 @@ impl Cluster for FakeCluster {
         _: &LeaseId,
         query: &LogQuery,
     ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError> {
+        if query.after.as_ref().is_some_and(|after| after.parse::<u64>().is_err()) {
+            return Err(refused(ClusterErrorKind::Refused));
+        }
+        let has =
+            |name: &String| self.lines.lock().unwrap().iter().any(|line| line.service == *name);
+        let is_empty = self.lines.lock().unwrap().is_empty();
+        if !is_empty && query.services.iter().any(|name| !has(name)) {
+            return Err(refused(ClusterErrorKind::NotFound));
+        }
         let wanted = |line: &LogLine| {
             (query.services.is_empty() || query.services.contains(&line.service))
                 && query.after.as_ref().is_none_or(|after| line.cursor > *after)
@@ -210,8 +231,11 @@ impl Cluster for FakeCluster {
         &self,
         _: &LeaseId,
         _: bool,
-        _: Option<&str>,
+        after: Option<&str>,
     ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError> {
+        if after.is_some_and(|after| after.parse::<u64>().is_err()) {
+            return Err(refused(ClusterErrorKind::Refused));
+        }
         Ok(stream::empty().boxed())
     }
 }

@@ -124,6 +124,25 @@ async fn logs_are_events_with_ids_and_go_on_after_the_last_one() {
 }
 
 #[tokio::test]
+async fn a_stream_goes_on_after_ids_of_its_own_and_shows_services_of_the_lease_alone() {
+    let world = World::new().await;
+    world.lease_in_rows().await;
+    *world.cluster.lines.lock().unwrap() = vec![line(1, "web"), line(2, "db")];
+    let token = world.alice.full();
+    for part in ["logs", "events"] {
+        let path = format!("{}/{part}?follow=false", world.alice.lease_path());
+        let mut garbage = request("GET", &path, Some(&token), Body::empty());
+        garbage.headers_mut().insert("last-event-id", "garbage".parse().unwrap());
+        let answer = world.send(garbage).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "malformed_query"));
+    }
+    let path = format!("{}/logs?follow=false&service=web,nope", world.alice.lease_path());
+    let answer = world.get(&path, Some(&token)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "service_not_found"));
+    assert!(answer.text().contains("nope"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn a_stream_that_follows_ends_with_the_process() {
     let world = World::new().await;
     world.lease_in_rows().await;
@@ -169,6 +188,8 @@ async fn the_operator_reads_orders_bids_and_what_there_is() {
     assert_eq!(bids["items"][0]["price"]["amount"], "2.30112");
     for path in ["/v1/transactions", "/v1/deadlines", "/v1/inventory"] {
         assert_eq!(world.get(path, operator).await.status, 200, "{path}");
+        let unknown = world.get(&format!("{path}?x=1"), operator).await;
+        assert_eq!(unknown.code(), "malformed_query", "{path}");
     }
 }
 

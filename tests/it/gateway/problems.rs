@@ -23,12 +23,14 @@ async fn every_code_has_a_page_and_the_index_leads_to_it() {
     let world = World::new().await;
     let index = world.get("/problems/", None).await;
     assert!(index.header("content-type").starts_with("text/html"));
+    assert!(index.text().contains("<code>Retry-After</code>") && !index.text().contains('`'));
     for code in Code::ALL {
         let path = format!("/problems/{}", code.as_str());
         assert!(index.text().contains(&format!("href=\"{path}\"")), "{path}");
         let page = world.get(&path, None).await;
         assert_eq!(page.status, 200);
         assert!(page.text().contains(code.title()), "{path}");
+        assert!(!page.text().contains('`'), "{path}: {}", page.text());
         let mut wants_json = request("GET", &path, None, Body::empty());
         wants_json.headers_mut().insert("accept", "application/json".parse().unwrap());
         let entry = world.send(wants_json).await.json();

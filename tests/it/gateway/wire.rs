@@ -43,11 +43,67 @@ async fn a_manifest_is_refused_with_the_words_that_clients_know() {
     assert_eq!(put(&world, "{").await.status, 422);
     let other = manifest.replace("nginx:1", "nginx:2");
     assert_eq!(text(&put(&world, &other).await), (422, "manifest version validation failed\n"));
-    assert_eq!(put(&world, &" ".repeat(1 << 21)).await.status, 413);
+    for size in [1 << 21, 5 << 20] {
+        let large = put(&world, &" ".repeat(size)).await;
+        assert_eq!(text(&large), (413, "http: request body too large\n"), "{size}");
+    }
 }
 
 #[tokio::test]
-async fn a_hostname_of_another_lease_is_a_clients_mistake() {
+async fn what_the_go_gateway_does_not_wrap_is_answered_with_500_as_it_does() {
+    let world = World::new().await;
+    world.lease_on_chain();
+    let manifest: Value = serde_json::from_str(&world.compiled.manifest.to_json()).unwrap();
+    let mut without_id = manifest.clone();
+    without_id[0]["services"][0]["resources"]["id"] = json!(0);
+    let answer = put(&world, &without_id.to_string()).await;
+    assert_eq!(text(&answer), (500, "resources ID must be > 0\n"));
+    let mut without_cpu = manifest;
+    without_cpu[0]["services"][0]["resources"].as_object_mut().unwrap().remove("cpu");
+    assert_eq!(put(&world, &without_cpu.to_string()).await.status, 500);
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_answers_in_words_that_clients_can_read() {
+    let world = World::new().await;
+    world.lease_on_chain();
+    world.lease_in_rows().await;
+    put(&world, &world.compiled.manifest.to_json()).await;
+    *world.cluster.is_broken.lock().unwrap() = true;
+    let answer = world.get(&lease(&world, "status"), Some(&world.alice.full())).await;
+    assert_eq!(text(&answer), (500, "internal error\n"));
+}
+
+#[tokio::test]
+async fn methods_and_paths_are_taken_as_todays_router_takes_them() {
+    let world = World::new().await;
+    let ask = async |method: &str, path: &str| {
+        let request = super::world::request(method, path, None, axum::body::Body::empty());
+        let answer = world.send(request).await;
+        assert_eq!(answer.header("allow"), "", "{method} {path}");
+        (answer.status.as_u16(), answer.text().to_owned(), answer.header("location").to_owned())
+    };
+    let none = String::new;
+    for path in ["/status", "/version", "/address", "/deployment/5/manifest"] {
+        for method in ["HEAD", "OPTIONS", "DELETE"] {
+            assert_eq!(ask(method, path).await, (405, none(), none()), "{method} {path}");
+        }
+    }
+    let lost = "404 page not found\n".to_owned();
+    let path = "/lease/5/1/1/status";
+    assert_eq!(ask("OPTIONS", path).await, (404, lost.clone(), none()));
+    // The text of a HEAD is cut off on the connection.
+    assert_eq!(ask("HEAD", path).await.0, 404);
+    assert_eq!(ask("GET", "/status/").await, (404, lost, none()));
+    for (path, clean) in
+        [("//status", "/status"), ("/lease/./5//1/1/status?a=b", "/lease/5/1/1/status?a=b")]
+    {
+        assert_eq!(ask("GET", path).await, (301, none(), clean.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_hostname_of_another_lease_is_refused_with_todays_words() {
     let world = World::new().await;
     world.lease_on_chain();
     let claim = lessor::provider::port::HostnameClaim {
@@ -69,7 +125,7 @@ async fn a_hostname_of_another_lease_is_a_clients_mistake() {
         .unwrap();
     let answer = put(&world, &world.compiled.manifest.to_json()).await;
     let expected = "hostname not allowed: host \"app.example.com\" in use\n";
-    assert_eq!(text(&answer), (422, expected));
+    assert_eq!(text(&answer), (500, expected));
 }
 
 #[tokio::test]

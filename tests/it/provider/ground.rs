@@ -32,6 +32,8 @@ pub(super) struct Ground {
     pub(super) running: BTreeMap<LeaseId, Workload>,
     pub(super) applied: Vec<(LeaseId, String)>,
     pub(super) torn_down: Vec<LeaseId>,
+    /// How often the inventory was asked for.
+    pub(super) asked: u32,
     pub(super) faults: Faults,
     pub(super) violations: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Ground {
             running: BTreeMap::new(),
             applied: Vec::new(),
             torn_down: Vec::new(),
+            asked: 0,
             faults: Faults::new(seed ^ 0xC1),
             violations: Vec::new(),
         }
@@ -140,6 +143,7 @@ impl Window {
 #[async_trait]
 impl Cluster for Window {
     async fn inventory(&self) -> Result<Inventory, ClusterError> {
+        self.ground().asked += 1;
         self.enter("inventory", "").await?;
         Ok(self.ground().inventory())
     }

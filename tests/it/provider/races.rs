@@ -567,3 +567,30 @@ async fn limits_of_bids_and_leases_hold_for_orders_of_one_block() {
     assert_eq!(reasons, [full]);
     no_violations(&world);
 }
+
+#[tokio::test]
+async fn a_cluster_without_inventory_is_asked_ever_more_rarely_and_who_waits_is_woken() {
+    let (mut world, worker) = small().await;
+    let order = world.order_with_bid(&worker, 1000).await;
+    world.lose_the_rows().await;
+    let worker = world.worker().await;
+    worker.provider.begin(worker.now()).await.unwrap();
+    world.ground().faults.rates.cluster_fails = 100;
+    let asked = world.ground().asked;
+    for _ in 0..600 {
+        world.wait(SignedDuration::from_secs(1));
+        worker.step().await;
+    }
+    assert_eq!(world.row(&order).await.unwrap().phase, "open");
+    let asked = world.ground().asked - asked;
+    assert!((6..=25).contains(&asked), "asked {asked} times in ten minutes");
+
+    // Another deployment's step finds the cluster back; the first one need not sleep its minute out.
+    world.ground().faults.rates.cluster_fails = 0;
+    world.ask("tenant2", 100, 1);
+    world.block_after(SignedDuration::from_secs(2));
+    world.deliver_newest(&worker).await;
+    worker.step().await;
+    assert!(world.is_reserved(&order).await);
+    no_violations(&world);
+}
