@@ -162,11 +162,13 @@ fn finish(routes: Routes, state: &State) -> Router {
         .layer(from_fn(texts::keep))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(limit));
-    router
+    let router = router
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(layers)
-        .with_state(state.clone())
+        .with_state(state.clone());
+    // The router adds the list of methods when all of its layers are done, so what takes it off stands around it.
+    Router::new().fallback_service(router).layer(from_fn(texts::without_allow))
 }
 
 fn route(request: &Request) -> &str {

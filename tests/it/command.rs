@@ -182,7 +182,7 @@ fn a_wrong_setting_or_a_missing_file_is_named_once_with_its_origin() {
     assert_eq!(wrong.code, Some(1));
     assert_eq!(
         wrong.err,
-        "lessor: LESSOR_BID__TIMEOUT_S: bid.timeout_s is \"abc\", allowed are whole numbers from 0 to 31536000\n"
+        "lessor: LESSOR_BID__TIMEOUT_S: bid.timeout_s is no whole number, allowed are whole numbers from 0 to 31536000\n"
     );
     let missing = run(&mut lessor(&["--config", "nope.toml", "migrate"]));
     assert_eq!(

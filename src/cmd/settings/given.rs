@@ -99,7 +99,8 @@ pub(super) fn check_numbers(settings: &Table, origins: &Origins) -> Result<(), S
             && !value.as_integer().is_some_and(|number| (least..=most).contains(&number))
         {
             // A text may be a secret in the wrong place: it is not repeated.
-            let there = value.as_integer().map_or("no whole number".to_owned(), |it| it.to_string());
+            let there =
+                value.as_integer().map_or("no whole number".to_owned(), |it| it.to_string());
             let detail = format!("is {there}, allowed are whole numbers from {least} to {most}");
             wrong =
                 Some(SettingsError::Value { origin: origins.of(key), key: key.to_owned(), detail });
