@@ -245,27 +245,17 @@ async fn start_world(
     let before = before.filter(|address: &SocketAddr| address.ip().is_loopback());
     let folder = data.join("devnet");
     if let Some(address) = before {
-        match world::start(&folder, address, options.clone()).await {
-            Ok(running) => return Ok(running),
-            Err(error) if is_taken(&error) => {
-                tracing::warn!(%address, "the node's address of last time is taken; it gets another");
-            }
-            Err(error) => return Err(error),
+        // Asked first: a world that cannot listen has its files open already.
+        if tokio::net::TcpListener::bind(address).await.is_ok() {
+            return world::start(&folder, address, options).await;
         }
+        tracing::warn!(%address, "the node's address of last time is taken; it gets another");
     }
     let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let running = world::start(&folder, anywhere, options).await?;
     std::fs::write(&kept, running.addr().to_string())
         .with_context(|| format!("write {}", kept.display()))?;
     Ok(running)
-}
-
-fn is_taken(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(devnet::server::StartError::Listen { source, .. })
-            if source.kind() == std::io::ErrorKind::AddrInUse
-    )
 }
 
 fn start_relay(

@@ -344,7 +344,8 @@ impl Settings {
         let Store { keep_days, audit_keep_days, .. } = settings.store;
         if audit_keep_days < keep_days {
             let key = "store.audit_keep_days".to_owned();
-            let detail = format!("is {audit_keep_days}, allowed is store.keep_days ({keep_days}) or more");
+            let detail =
+                format!("is {audit_keep_days}, allowed is store.keep_days ({keep_days}) or more");
             return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
         }
         for (name, stream) in &settings.streams {
