@@ -69,3 +69,122 @@ fn of_lease(lease: &LeaseRecord) -> Reached {
     let held_by = if lease.state.is_running() { lease.phase.as_str() } else { "lease_ended" };
     held(FunnelStage::Won, held_by)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        domain::{Bid, CloseReason, Height, Lease, LeaseState, OrderId},
+        provider::{
+            deployment::DecisionSummary,
+            lease::{LeaseRecord, Phase},
+        },
+    };
+
+    fn order() -> OrderRecord {
+        let id: OrderId = "akash1sdgu90m8yzlvafp56yr8ztlg06jp4eqmelnulg/7/1/1".parse().unwrap();
+        OrderRecord {
+            id,
+            phase: OrderPhase::Seen,
+            created_at: None,
+            group: None,
+            seen_at: Timestamp::UNIX_EPOCH,
+            changed_at: Timestamp::UNIX_EPOCH,
+            decided: None,
+            bid: None,
+            lease: None,
+            dead_creates: 0,
+            dead_closes: 0,
+            close_again_at: None,
+        }
+    }
+
+    fn price() -> crate::domain::Price {
+        crate::domain::Price { denom: "uact".parse().unwrap(), amount: "1".parse().unwrap() }
+    }
+
+    fn decided(reason: Option<&str>) -> Option<DecisionSummary> {
+        Some(DecisionSummary {
+            at: Timestamp::UNIX_EPOCH,
+            price: reason.is_none().then(price),
+            reason: reason.map(str::to_owned),
+        })
+    }
+
+    fn bid(order: &OrderRecord, state: BidState) -> Option<Bid> {
+        let id = order.id.bid(order.id.owner());
+        Some(Bid { id, state, price: price(), created_at: Height(1), reclamation_window_s: None })
+    }
+
+    fn lease(order: &OrderRecord) -> LeaseRecord {
+        let lease = Lease {
+            id: order.id.lease(order.id.owner()),
+            state: LeaseState::Active,
+            price: price(),
+            created_at: Height(1),
+            closed_on: None,
+            reason: CloseReason::Invalid,
+            reclamation_window_s: None,
+        };
+        LeaseRecord::seen(&lease, Height(1), Timestamp::UNIX_EPOCH, None)
+    }
+
+    fn told(record: &OrderRecord) -> (FunnelStage, Option<String>) {
+        let Reached { stage, held_by } = reached(record);
+        (stage, held_by)
+    }
+
+    fn at(stage: FunnelStage, held_by: &str) -> (FunnelStage, Option<String>) {
+        (stage, Some(held_by.to_owned()))
+    }
+
+    #[test]
+    fn a_decline_stands_before_the_stage_that_it_failed() {
+        assert_eq!(told(&order()), at(FunnelStage::Seen, "undecided"));
+        for rule in Rule::ALL {
+            let record = OrderRecord { decided: decided(Some(rule.reason())), ..order() };
+            let stage = match rule.stage() {
+                StageName::Free | StageName::Policy => FunnelStage::Seen,
+                StageName::Place | StageName::Price => FunnelStage::Eligible,
+            };
+            assert_eq!(told(&record), at(stage, rule.reason()));
+        }
+    }
+
+    #[test]
+    fn a_bid_stands_at_price_until_the_chain_shows_it_and_then_waits_for_the_tenant() {
+        let record = |phase| OrderRecord { phase, decided: decided(None), ..order() };
+        assert_eq!(told(&record(OrderPhase::Bidding)), at(FunnelStage::Priced, "on_its_way"));
+        assert_eq!(
+            told(&record(OrderPhase::Declined)),
+            at(FunnelStage::Priced, "refused_by_chain")
+        );
+        for (state, phase, held) in [
+            (BidState::Open, OrderPhase::Open { since: Height(1), until: None }, "open"),
+            (BidState::Open, OrderPhase::Lost, "another_won"),
+            (BidState::Lost, OrderPhase::Lost, "another_won"),
+            (BidState::Closed, OrderPhase::Done, "bid_closed"),
+        ] {
+            let mut record = record(phase);
+            record.bid = bid(&record, state);
+            assert_eq!(told(&record), at(FunnelStage::InBlock, held));
+        }
+    }
+
+    #[test]
+    fn a_lease_is_won_until_the_cluster_took_its_manifest_and_deployed_ever_after() {
+        let mut record = OrderRecord { decided: decided(None), ..order() };
+        let mut held = lease(&record);
+        record.lease = Some(held.clone());
+        assert_eq!(told(&record), at(FunnelStage::Won, "awaiting_manifest"));
+        held.state = LeaseState::Closed;
+        record.lease = Some(held.clone());
+        assert_eq!(told(&record), at(FunnelStage::Won, "lease_ended"));
+        held.applied = Some("00".to_owned());
+        held.phase = Phase::Gone;
+        record.lease = Some(held);
+        assert_eq!(told(&record), (FunnelStage::Deployed, None));
+    }
+}

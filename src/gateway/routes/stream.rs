@@ -4,14 +4,14 @@ use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::response::{
     Response,
-    sse::{Event, KeepAlive, Sse},
+    sse::{Event, Sse},
 };
 use futures_util::stream;
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Interval, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 use utoipa::IntoParams;
 
@@ -49,8 +49,8 @@ pub struct StreamQuery {
 /// (`/v1/overview`), `streams` (`/v1/streams`), `funnel` (`/v1/funnel`, one event for each window; the body says which), `orders`
 /// (`/v1/orders`), `leases` (`/v1/leases`), `inventory` (`/v1/inventory`), `deadlines` (`/v1/deadlines`), each without
 /// parameters. First every panel is sent, then each when it changed, at most twice a second. An event's id says what the
-/// reader has seen: who brings it back as `last-event-id` is sent exactly the panels that differ from it. A comment comes
-/// every 15 seconds. The stream ends with the process and with the session; without a login there is none, and
+/// reader has seen: who brings it back as `last-event-id` is sent exactly the panels that differ from it. After 15 seconds
+/// without any, a comment comes, and an event `heartbeat` that scripts can see. The stream ends with the process and with the session; without a login there is none, and
 /// `/v1/overview` may be polled instead.
 #[utoipa::path(
     get,
@@ -89,6 +89,7 @@ pub async fn follow(
         position: last.map_or_else(Position::start, |id| Position::read(&id)),
         waiting: VecDeque::from([Event::default().retry(RETRY).comment("lessor")]),
         looks,
+        spoke: Instant::now(),
         goes_on: query.follow.unwrap_or(true),
         ended: false,
         _permit: permit,
@@ -97,7 +98,7 @@ pub async fn follow(
         let event = reader.next().await?;
         Some((Ok::<Event, Infallible>(event), reader))
     });
-    Ok(sse::headers(Sse::new(events).keep_alive(KeepAlive::new().interval(sse::HEARTBEAT))))
+    Ok(sse::headers(Sse::new(events)))
 }
 
 /// Someone who follows.
@@ -110,6 +111,8 @@ struct Reader {
     position: Position,
     waiting: VecDeque<Event>,
     looks: Interval,
+    /// When something was sent last.
+    spoke: Instant,
     goes_on: bool,
     ended: bool,
     _permit: OwnedSemaphorePermit,
@@ -120,6 +123,7 @@ impl Reader {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
+                self.spoke = Instant::now();
                 return Some(event);
             }
             if self.ended {
@@ -130,6 +134,11 @@ impl Reader {
                 biased;
                 () = shutdown.cancelled() => return None,
                 _ = self.looks.tick() => self.look().await,
+            }
+            if self.waiting.is_empty() && !self.ended && self.spoke.elapsed() >= sse::HEARTBEAT {
+                self.spoke = Instant::now();
+                let beat = Event::default().comment("heartbeat").event("heartbeat").data("{}");
+                return Some(beat.id(self.position.id()));
             }
         }
     }

@@ -326,3 +326,115 @@ pub async fn overview(provider: &Provider, draining: bool) -> OverviewView {
         totals: totals(provider, now).await.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ProviderVerdict::{Bidding, Deaf, Degraded, Maintenance, Paused};
+
+    use super::*;
+
+    fn condition(name: &str, verdict: Verdict, reason: &'static str) -> Condition {
+        let message = (verdict != Verdict::Good).then(|| format!("{name} is {reason}"));
+        Condition { name: name.to_owned(), verdict, reason, message }
+    }
+
+    fn good() -> Vec<Condition> {
+        [
+            ("store", "answers"),
+            ("draining", "serving"),
+            ("chain", "answers"),
+            ("inventory", "observed"),
+            ("bidding", "open"),
+            ("stream/a", "live"),
+            ("stream/b", "live"),
+        ]
+        .map(|(name, reason)| condition(name, Verdict::Good, reason))
+        .into()
+    }
+
+    /// All is well but for these.
+    fn but(wrong: &[(&str, &'static str)]) -> Judgement {
+        let mut conditions = good();
+        for (name, reason) in wrong {
+            conditions.retain(|condition| condition.name != *name);
+            let verdict = if matches!(*name, "store" | "draining") {
+                Verdict::Bad
+            } else {
+                Verdict::Degraded
+            };
+            conditions.push(condition(name, verdict, reason));
+        }
+        judge(&conditions)
+    }
+
+    #[test]
+    fn when_all_is_well_it_bids_and_there_is_nothing_to_do() {
+        let judgement = but(&[]);
+        assert_eq!((judgement.verdict, judgement.reason.as_str()), (Bidding, "open"));
+        assert_eq!(judgement.action, "");
+    }
+
+    #[test]
+    fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
+        let table: [(&[(&str, &'static str)], ProviderVerdict, &str); 15] = [
+            (&[("store", "unavailable")], Degraded, "store_unavailable"),
+            (&[("draining", "stopping")], Degraded, "draining"),
+            (&[("bidding", "paused")], Paused, "paused"),
+            (&[("bidding", "maintenance")], Maintenance, "maintenance"),
+            (&[("bidding", "no_signer")], Degraded, "no_signer"),
+            (&[("chain", "never_seen")], Degraded, "chain_never_seen"),
+            (&[("chain", "silent")], Degraded, "chain_silent"),
+            (&[("chain", "halted")], Degraded, "chain_halted"),
+            (&[("inventory", "old")], Degraded, "inventory_old"),
+            (&[("inventory", "never_seen")], Degraded, "inventory_old"),
+            (&[("stream/a", "deaf"), ("stream/b", "deaf")], Deaf, "stream_deaf"),
+            (&[("stream/a", "deaf")], Degraded, "stream_deaf"),
+            (&[("stream/a", "behind")], Degraded, "stream_behind"),
+            (&[("stream/b", "gap")], Degraded, "stream_gap"),
+            (&[("policy", "bad_file")], Degraded, "policy_bad_file"),
+        ];
+        for (wrong, verdict, reason) in table {
+            let judgement = but(wrong);
+            assert_eq!((judgement.verdict, judgement.reason.as_str()), (verdict, reason));
+            assert!(!judgement.action.is_empty() && !judgement.message.is_empty(), "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_worst_condition_is_the_one_that_is_told() {
+        let worst_first = [
+            ("store", "unavailable"),
+            ("draining", "stopping"),
+            ("bidding", "paused"),
+            ("chain", "silent"),
+            ("stream/a", "deaf"),
+            ("inventory", "old"),
+            ("stream/b", "gap"),
+        ];
+        let told = [
+            "store_unavailable",
+            "draining",
+            "paused",
+            "chain_silent",
+            "stream_deaf",
+            "inventory_old",
+            "stream_gap",
+        ];
+        for (from, expected) in told.into_iter().enumerate() {
+            assert_eq!(but(&worst_first[from..]).reason, expected);
+        }
+    }
+
+    #[test]
+    fn streams_are_counted_and_not_named() {
+        let judgement = but(&[("stream/a", "deaf")]);
+        assert_eq!(judgement.message, "nothing is heard on 1 of 2 streams");
+    }
+
+    #[test]
+    fn the_age_of_a_block_is_told_roughly() {
+        for (age, told) in [(-5, 0), (0, 0), (9, 0), (59, 50), (61, 60), (3599, 3540)] {
+            assert_eq!(coarse(SignedDuration::from_secs(age)), told);
+        }
+    }
+}

@@ -20,6 +20,13 @@ fn path(template: &str, world: &World) -> String {
         .replace("{code}", "internal")
 }
 
+/// As [`path`], so that the answer ends: streams that follow would not.
+pub(super) fn asked_path(template: &str, world: &World) -> String {
+    let path = path(template, world);
+    let follows = path.ends_with("/logs") || path == "/v1/stream";
+    if follows { format!("{path}?follow=false") } else { path }
+}
+
 fn schemes(operation: &Value) -> Vec<&str> {
     let mut schemes: Vec<&str> = operation["security"]
         .as_array()
@@ -35,7 +42,7 @@ fn schemes(operation: &Value) -> Vec<&str> {
 
 /// What each operation must answer to nobody, its owner, another tenant, the operator; `0` for any answer that is neither
 /// 401 nor 403 nor 5xx.
-fn expected(template: &str, operation: &Value) -> [u16; 4] {
+pub(super) fn expected(template: &str, operation: &Value) -> [u16; 4] {
     let is_wire = operation["tags"][0] == "wire";
     let names_owner = template.contains("{owner}");
     match (schemes(operation).as_slice(), is_wire) {
@@ -71,10 +78,7 @@ async fn every_operation_lets_through_whom_it_says_and_answers_what_it_says() {
     for (template, method, operation) in document::operations(&document) {
         for ((who, token), expected) in identities.iter().zip(expected(&template, operation)) {
             let at = format!("{method} {template} as {who}");
-            let path = path(&template, &world);
-            // Streams that follow would not end.
-            let follows = path.ends_with("/logs") || path == "/v1/stream";
-            let path = if follows { format!("{path}?follow=false") } else { path };
+            let path = asked_path(&template, &world);
             let method = method.to_uppercase();
             let mut request = request(&method, &path, *token, Body::empty());
             if template.starts_with("/webhooks/") {

@@ -214,7 +214,7 @@ pub(super) struct World {
     pub(super) bob: Tenant,
     pub(super) indexer: WebhookKey,
     pub(super) compiled: Compiled,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -265,15 +265,17 @@ impl World {
             bob,
             indexer,
             compiled,
-            _folder: folder,
+            folder,
         }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        send(&self.router, request).await
+    }
+
+    /// The bytes of the store's file.
+    pub(super) fn rows(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("lessor.db")).unwrap()
     }
 
     pub(super) async fn get(&self, path: &str, token: Option<&str>) -> Answer {
@@ -374,6 +376,13 @@ impl World {
         let committed = self.store.commit(&loaded.claim, now, commit).await.unwrap();
         assert_eq!(committed, Committed::Done);
     }
+}
+
+pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 pub(super) fn request(method: &str, path: &str, token: Option<&str>, body: Body) -> Request<Body> {

@@ -7,6 +7,7 @@ mod identity;
 mod lives;
 mod market;
 mod node;
+mod pause;
 mod policy;
 mod races;
 mod restored;

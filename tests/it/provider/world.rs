@@ -21,7 +21,7 @@ use lessor::{
     manifest::Manifest,
     provider::{
         Parts, Provider, Settings,
-        port::{Clock, Delivery, Entropy, Ingested, OrderRow, Reservation, Store as _},
+        port::{Clock, Delivery, Entropy, Ingested, OrderRow, Reservation, Signer, Store as _},
         settings::StreamSettings,
         step::{Budget, Pass},
         submit::{SubmitError, Submitted},
@@ -198,6 +198,15 @@ impl World {
 
     /// Starts a process over the store.
     pub(super) async fn worker(&self) -> Worker {
+        self.worker_with(Some(Arc::new(AccountKey::from(key("provider"))))).await
+    }
+
+    /// Starts a process that may not sign, over the same store.
+    pub(super) async fn worker_without_key(&self) -> Worker {
+        self.worker_with(None).await
+    }
+
+    async fn worker_with(&self, signer: Option<Arc<dyn Signer>>) -> Worker {
         let gate = Arc::new(Gate::default());
         let node = Arc::new(Node::new(self.market.clone(), gate.clone()));
         let settings = store_settings(self.folder.path());
@@ -206,7 +215,7 @@ impl World {
             store: Arc::new(store.await.unwrap()),
             chain: node.clone(),
             cluster: Arc::new(Window::new(self.ground.clone(), self.market.clone(), gate.clone())),
-            signer: Some(Arc::new(AccountKey::from(key("provider")))),
+            signer,
             indexer: Some(node),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),

@@ -95,4 +95,10 @@ on_sqlite! {
         the_younger_observation_is_kept
         a_store_says_that_it_is_well
     }
+    operator {
+        maintenance_is_bidding_until_said_otherwise_and_kept_with_its_line_and_its_wakes
+        sessions_are_found_by_their_digest_and_the_oldest_make_room
+        a_funnel_counts_a_window_and_names_the_newest
+        counts_rise_with_the_rows_of_their_kind_and_with_no_others
+    }
 }
