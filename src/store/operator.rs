@@ -1,8 +1,10 @@
 //! What an operator's page reads and writes: the funnel, maintenance, sessions, and counts of what changed.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use sqlx::{
-    SqliteConnection, query, query_as,
+    SqliteConnection, query, query_as, query_scalar,
     types::{Json, Text},
 };
 
@@ -10,7 +12,7 @@ use super::{
     columns::{Micros, unsigned},
     error::Failure,
     open::Sqlite,
-    reading::{append_audit, reached},
+    reading::append_audit,
     sql,
     subjects::wake_all,
 };
@@ -19,7 +21,7 @@ use crate::{
     provider::{
         intent::CREATE_BID,
         port::{
-            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Session,
+            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Reached, Session,
             Subject, Topic, Totals,
         },
     },
@@ -36,6 +38,48 @@ pub(super) async fn count_changes(
     Ok(())
 }
 
+/// Orders that stand at the same place of the funnel. `rank` is what their rows say, which know nothing of *sent*.
+struct Place {
+    stage: FunnelStage,
+    rank: u8,
+    held_by: Option<String>,
+    orders: u64,
+}
+
+/// The places where orders of a window stand, in the order of their stages.
+async fn places(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+) -> Result<Vec<Place>, Failure> {
+    let counted: Vec<(i64, Option<String>, i64)> =
+        query_as(sql::FUNNEL).bind(Micros(since)).fetch_all(&mut *connection).await?;
+    let priced = FunnelStage::Priced.rank();
+    let sent: HashMap<Option<String>, i64> = query_as(sql::FUNNEL_SENT)
+        .bind(Micros(since))
+        .bind(i64::from(priced))
+        .bind(CREATE_BID)
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .collect();
+    let mut places = Vec::new();
+    for (rank, held_by, orders) in counted {
+        let rank = u8::try_from(rank).unwrap_or_default();
+        let stage = FunnelStage::of_rank(rank);
+        let of_them = |stage, held_by, orders| Place { stage, rank, held_by, orders: unsigned(orders) };
+        if stage == FunnelStage::Priced {
+            let sent = sent.get(&held_by).copied().unwrap_or_default();
+            places.push(of_them(stage, held_by.clone(), orders - sent));
+            places.push(of_them(FunnelStage::Sent, held_by, sent));
+        } else {
+            places.push(of_them(stage, held_by, orders));
+        }
+    }
+    places.retain(|place| place.orders > 0);
+    places.sort_by_key(|place| place.stage);
+    Ok(places)
+}
+
 impl Sqlite {
     pub(super) async fn read_changes(&self) -> Result<Changes, Failure> {
         let rows: Vec<(String, i64)> = query_as(sql::CHANGES).fetch_all(&self.readers).await?;
@@ -50,22 +94,30 @@ impl Sqlite {
         since: Timestamp,
         sample: u32,
     ) -> Result<Vec<FunnelRow>, Failure> {
-        type Row = (i64, Option<String>, i64, Text<OrderId>);
-        let rows: Vec<Row> = query_as(sql::FUNNEL)
-            .bind(Micros(since))
-            .bind(i64::from(sample.max(1)))
-            .bind(CREATE_BID)
-            .fetch_all(&self.readers)
-            .await?;
-        let mut found: Vec<FunnelRow> = Vec::new();
-        for (rank, held_by, orders, Text(id)) in rows {
-            let reached = reached(rank, held_by);
-            match found.last_mut() {
-                Some(row) if row.reached == reached => row.sample.push(id),
-                _ => found.push(FunnelRow { reached, orders: unsigned(orders), sample: vec![id] }),
-            }
+        let mut tx = self.read().await?;
+        let mut rows = Vec::new();
+        for place in places(&mut tx, since).await? {
+            let is_sent = match place.stage {
+                FunnelStage::Priced => Some(false),
+                FunnelStage::Sent => Some(true),
+                _ => None,
+            };
+            let ids: Vec<Text<OrderId>> = query_scalar(sql::FUNNEL_SAMPLE)
+                .bind(Micros(since))
+                .bind(i64::from(place.rank))
+                .bind(&place.held_by)
+                .bind(i64::from(sample))
+                .bind(CREATE_BID)
+                .bind(is_sent)
+                .fetch_all(&mut *tx)
+                .await?;
+            rows.push(FunnelRow {
+                reached: Reached { stage: place.stage, held_by: place.held_by },
+                orders: place.orders,
+                sample: ids.into_iter().map(|Text(id)| id).collect(),
+            });
         }
-        Ok(found)
+        Ok(rows)
     }
 
     pub(super) async fn read_totals(&self, since: Timestamp) -> Result<Totals, Failure> {
@@ -130,6 +182,7 @@ impl Sqlite {
         query(sql::FORGET_SESSIONS)
             .bind(Micros(session.opened_at))
             .bind(i64::from(most))
+            .bind(&session.digest[..])
             .execute(&mut *tx)
             .await?;
         append_audit(&mut tx, std::slice::from_ref(audit)).await?;

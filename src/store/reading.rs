@@ -52,7 +52,7 @@ impl From<StoredOrder> for OrderRow {
     }
 }
 
-pub(super) fn reached(rank: i64, held_by: Option<String>) -> Reached {
+fn reached(rank: i64, held_by: Option<String>) -> Reached {
     Reached { stage: FunnelStage::of_rank(u8::try_from(rank).unwrap_or_default()), held_by }
 }
 

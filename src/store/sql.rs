@@ -504,22 +504,26 @@ pub(super) const ORDERS: &str = "
 pub(super) const ORDER_COUNTS: &str =
     "SELECT phase, count(*) FROM orders GROUP BY phase ORDER BY phase";
 
-/// Orders first seen since `$1`, by how far they came and what holds them there, with the newest `$2` of each. A priced order is
-/// sent once a transaction has held its create-bid; the row itself changes only when that is settled.
+/// Orders first seen since `$1`, by how far they came and what holds them there. The sum keeps SQLite from reading all orders there
+/// ever were in the order of their places.
 pub(super) const FUNNEL: &str = "
-    SELECT reached, held_by, orders, id FROM
-        (SELECT reached, held_by, id,
-            count(*) OVER (PARTITION BY reached, held_by) AS orders,
-            row_number() OVER (PARTITION BY reached, held_by ORDER BY seen_at DESC, id) AS place
-         FROM
-            (SELECT held_by, seen_at, id,
-                CASE WHEN o.reached = 2 AND EXISTS
-                    (SELECT 1 FROM effects AS e
-                     WHERE e.key > $3 || o.id || '/' AND e.key < $3 || o.id || '0'
-                       AND e.tx_hash IS NOT NULL)
-                THEN 3 ELSE o.reached END AS reached
-             FROM orders AS o WHERE o.seen_at >= $1) AS cohort) AS placed
-    WHERE place <= $2 ORDER BY reached, orders DESC, held_by, place";
+    SELECT reached + 0, held_by, count(*) FROM orders WHERE seen_at >= $1 GROUP BY 1, 2";
+/// Those of them at `$2` (priced) whose create-bid a transaction has held: they are sent, and the row itself changes only when
+/// that is settled. `$3` is what the keys of create-bids begin with.
+pub(super) const FUNNEL_SENT: &str = "
+    SELECT held_by, count(*) FROM orders AS o
+    WHERE seen_at >= $1 AND reached = $2 AND EXISTS
+        (SELECT 1 FROM effects AS e
+         WHERE e.key > $3 || o.id || '/' AND e.key < $3 || o.id || '0' AND e.tx_hash IS NOT NULL)
+    GROUP BY held_by";
+/// The newest `$4` orders of one place in the funnel; of those at a price only the sent ones (`$6` = 1) or the others (0).
+pub(super) const FUNNEL_SAMPLE: &str = "
+    SELECT id FROM orders AS o
+    WHERE reached = $2 AND held_by IS NOT DISTINCT FROM $3 AND seen_at >= $1
+      AND ($6 IS NULL OR $6 = EXISTS
+        (SELECT 1 FROM effects AS e
+         WHERE e.key > $5 || o.id || '/' AND e.key < $5 || o.id || '0' AND e.tx_hash IS NOT NULL))
+    ORDER BY seen_at DESC, id DESC LIMIT $4";
 pub(super) const TOTALS: &str = "
     SELECT count(*), count(CASE WHEN reached >= $2 THEN 1 END),
         count(CASE WHEN reached >= $3 THEN 1 END),
@@ -562,8 +566,8 @@ pub(super) const SET_MAINTENANCE: &str = "
 pub(super) const INSERT_SESSION: &str =
     "INSERT INTO sessions (digest, opened_at, expires_at) VALUES ($1, $2, $3)";
 pub(super) const FORGET_SESSIONS: &str = "
-    DELETE FROM sessions WHERE expires_at <= $1 OR digest NOT IN
-        (SELECT digest FROM sessions ORDER BY opened_at DESC, expires_at DESC LIMIT $2)";
+    DELETE FROM sessions WHERE digest <> $3 AND (expires_at <= $1 OR digest NOT IN
+        (SELECT digest FROM sessions ORDER BY opened_at DESC LIMIT $2))";
 pub(super) const SESSION: &str = "SELECT opened_at, expires_at FROM sessions WHERE digest = $1";
 pub(super) const END_SESSION: &str = "DELETE FROM sessions WHERE digest = $1";
 

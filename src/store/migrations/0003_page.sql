@@ -7,6 +7,8 @@ ALTER TABLE orders ADD COLUMN held_by TEXT;
 UPDATE orders SET reached = CASE WHEN lease IS NOT NULL THEN 5 WHEN bid IS NOT NULL THEN 4 ELSE 0 END;
 -- One day's orders are counted from this index alone.
 CREATE INDEX orders_seen ON orders (seen_at, reached, held_by, id);
+-- The newest orders of one place in the funnel.
+CREATE INDEX orders_reached ON orders (reached, held_by, seen_at, id);
 CREATE INDEX orders_lease ON orders (lease) WHERE lease IS NOT NULL;
 
 -- One row: whether bids are wanted.

@@ -99,6 +99,7 @@ on_sqlite! {
         maintenance_is_bidding_until_said_otherwise_and_kept_with_its_line_and_its_wakes
         sessions_are_found_by_their_digest_and_the_oldest_make_room
         a_funnel_counts_a_window_and_names_the_newest
+        a_priced_order_counts_as_sent_once_a_transaction_holds_its_bid
         counts_rise_with_the_rows_of_their_kind_and_with_no_others
     }
 }

@@ -162,7 +162,7 @@ async fn commit(
     store.commit_account(&account(200), work.wakes, at(now), commit).await.unwrap()
 }
 
-fn transaction(hash: &str, effects: &[&str], timeout_ns: i64) -> Transaction {
+pub(super) fn transaction(hash: &str, effects: &[&str], timeout_ns: i64) -> Transaction {
     Transaction {
         hash: hash.to_owned(),
         account: account(200),
@@ -179,7 +179,7 @@ fn transaction(hash: &str, effects: &[&str], timeout_ns: i64) -> Transaction {
 }
 
 /// The far end of every test's time.
-fn far() -> i64 {
+pub(super) fn far() -> i64 {
     i64::try_from(at(100_000).as_nanosecond()).unwrap()
 }
 
@@ -188,7 +188,7 @@ fn signing(transactions: Vec<Transaction>) -> AccountCommit {
 }
 
 /// Signs a transaction over each effect.
-async fn sign(store: &dyn Store, transactions: Vec<Transaction>) -> Vec<Transaction> {
+pub(super) async fn sign(store: &dyn Store, transactions: Vec<Transaction>) -> Vec<Transaction> {
     let work = account_work(store, 0).await.unwrap();
     commit(store, &work, 0, &signing(transactions)).await
 }

@@ -7,7 +7,8 @@ use lessor::provider::port::{
 };
 use serde_json::json;
 
-use crate::store::fixtures::{at, keep, order, order_row, step};
+use super::executors::{far, sign, transaction};
+use crate::store::fixtures::{at, chain_effect, keep, order, order_row, step};
 
 fn line(action: &str) -> AuditLine {
     AuditLine {
@@ -84,6 +85,28 @@ pub(crate) async fn a_funnel_counts_a_window_and_names_the_newest(store: &dyn St
     assert_eq!((rows[1].orders, &rows[1].sample), (1, &vec![order(20)]));
     let totals = store.totals(at(4)).await.unwrap();
     assert_eq!((totals.orders, totals.bids, totals.leases, totals.running), (7, 1, 1, 0));
+}
+
+pub(crate) async fn a_priced_order_counts_as_sent_once_a_transaction_holds_its_bid(
+    store: &dyn Store,
+) {
+    let priced = || reached(FunnelStage::Priced, "on_its_way");
+    let keys: Vec<String> = (1..=2).map(|n| format!("create-bid/{}/0", order(n))).collect();
+    let commit = Commit {
+        orders: vec![seen(1, 1, priced()), seen(2, 2, priced())],
+        effects: keys.iter().map(|key| chain_effect(key)).collect(),
+        ..keep()
+    };
+    step(store, 7, &commit).await;
+    let before = store.changes().await.unwrap().of(Topic::Orders);
+    sign(store, vec![transaction("AA", &[&keys[0]], far())]).await;
+    assert!(store.changes().await.unwrap().of(Topic::Orders) > before);
+    let rows = store.funnel(at(0), 5).await.unwrap();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row.reached.stage, row.orders, row.sample.clone())).collect();
+    let expected =
+        [(FunnelStage::Priced, 1, vec![order(2)]), (FunnelStage::Sent, 1, vec![order(1)])];
+    assert_eq!(told, expected);
 }
 
 pub(crate) async fn counts_rise_with_the_rows_of_their_kind_and_with_no_others(store: &dyn Store) {
