@@ -21,8 +21,8 @@ use crate::{
     provider::{
         intent::CREATE_BID,
         port::{
-            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Reached, Session,
-            Subject, Topic, Totals,
+            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Reached,
+            Session, Subject, Topic, Totals,
         },
     },
 };
@@ -66,7 +66,8 @@ async fn places(
     for (rank, held_by, orders) in counted {
         let rank = u8::try_from(rank).unwrap_or_default();
         let stage = FunnelStage::of_rank(rank);
-        let of_them = |stage, held_by, orders| Place { stage, rank, held_by, orders: unsigned(orders) };
+        let of_them =
+            |stage, held_by, orders| Place { stage, rank, held_by, orders: unsigned(orders) };
         if stage == FunnelStage::Priced {
             let sent = sent.get(&held_by).copied().unwrap_or_default();
             places.push(of_them(stage, held_by.clone(), orders - sent));

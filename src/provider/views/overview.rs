@@ -128,7 +128,7 @@ const fn rule(
 }
 
 /// The worst first.
-const RULES: [Rule; 13] = {
+const RULES: [Rule; 15] = {
     use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
     [
         rule(
@@ -147,6 +147,13 @@ const RULES: [Rule; 13] = {
         ),
         rule("bidding", "maintenance", Maintenance, "maintenance", "Resume when the work is done."),
         rule("bidding", "paused", Paused, "paused", "Resume when bids are wanted again."),
+        rule(
+            "restore",
+            "",
+            Degraded,
+            "restore_comparing",
+            "Wait: nothing is decided before chain and cluster were compared with the rows.",
+        ),
         rule(
             "chain",
             "never_seen",
@@ -197,6 +204,13 @@ const RULES: [Rule; 13] = {
             "Wait for the indexer, or ask its operator; open orders are still found on chain.",
         ),
         rule("stream", "gap", Degraded, "stream_gap", "Wait for the backfill, or ask for it now."),
+        rule(
+            "settings",
+            "",
+            Degraded,
+            "settings_refused",
+            "Mend the settings; the last good ones stay in force until then.",
+        ),
         rule(
             "stream",
             "halted",
@@ -376,7 +390,7 @@ mod tests {
 
     #[test]
     fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
-        let table: [(&[(&str, &'static str)], ProviderVerdict, &str); 15] = [
+        let table: [(&[(&str, &'static str)], ProviderVerdict, &str); 17] = [
             (&[("store", "unavailable")], Degraded, "store_unavailable"),
             (&[("draining", "stopping")], Degraded, "draining"),
             (&[("bidding", "paused")], Paused, "paused"),
@@ -391,7 +405,9 @@ mod tests {
             (&[("stream/a", "deaf")], Degraded, "stream_deaf"),
             (&[("stream/a", "behind")], Degraded, "stream_behind"),
             (&[("stream/b", "gap")], Degraded, "stream_gap"),
-            (&[("policy", "bad_file")], Degraded, "policy_bad_file"),
+            (&[("restore", "comparing")], Degraded, "restore_comparing"),
+            (&[("settings", "bad_file")], Degraded, "settings_refused"),
+            (&[("moon", "full")], Degraded, "moon_full"),
         ];
         for (wrong, verdict, reason) in table {
             let judgement = but(wrong);

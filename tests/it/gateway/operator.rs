@@ -165,7 +165,7 @@ async fn the_funnel_counts_the_orders_of_its_window_and_names_what_holds_them() 
     assert_eq!(
         hour["stages"][1]["dropped"],
         json!([
-            {"reason": "paused", "orders": 2, "sample": [id(1), id(2)]},
+            {"reason": "paused", "orders": 2, "sample": [id(2), id(1)]},
             {"reason": "owner_not_allowed", "orders": 1, "sample": [id(3)]},
         ])
     );
