@@ -110,6 +110,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             price: reason.is_none().then(price),
             reason: reason.map(str::to_owned),
+            policy_version: 1,
         })
     }
 
