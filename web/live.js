@@ -9,6 +9,8 @@ import { change, failed, forget, learned, read } from "./state.js";
 const POLL = 10_000;
 /** Every block changes the overview: a stream that is silent for so long is opened anew, for it may be cut without a word. */
 const SILENCE = 45_000;
+/** How soon everything is asked for once the stream broke. */
+const SOON = 3_000;
 /** How soon a stream that was refused is tried again. */
 const AGAIN = 5_000;
 
@@ -29,6 +31,7 @@ const ALL = ["overview", "streams", "funnel", "orders", "leases", "inventory", "
 let source = null;
 let heard = 0;
 let opened = 0;
+let polled = 0;
 
 const mine = () => (read().session ? ALL : /** @type {Topic[]} */ (["overview"]));
 
@@ -70,7 +73,12 @@ function open() {
     heard = Date.now();
     change({ link: "stream" });
   };
-  source.onerror = () => change({ link: "polling" });
+  source.onerror = () => {
+    // It tries again by itself, and fails again while nobody answers.
+    if (read().link !== "stream") return;
+    change({ link: "polling" });
+    polled = Date.now() - POLL + SOON;
+  };
   for (const topic of ALL) {
     source.addEventListener(topic, (event) => {
       heard = Date.now();
@@ -87,8 +95,6 @@ function watch() {
   const dead = source?.readyState === EventSource.CLOSED || (source?.readyState === EventSource.OPEN && quiet);
   if (read().session && (!source || dead) && Date.now() - opened > AGAIN) open();
 }
-
-let polled = 0;
 
 function tick() {
   watch();

@@ -165,12 +165,18 @@ test("every number leads to the call behind it", async () => {
 
 test("the page goes on after the server was started again", async () => {
   const page = await browser.page(world);
+  await page.clock.install();
   await logIn(page, world);
   await page.evaluate(() => void (globalThis.stayed = true));
+  await page.locator(".link-stream").waitFor();
   await world.stop();
-  await page.locator(".link:not(.link-stream)").waitFor();
+  await becomes(page, /no answer/i);
+  await page.clock.fastForward(60_000);
+  await panel(page, "Leases").getByText(/^\d+ (s|min).* old/).waitFor();
   await world.start();
   await page.locator(".link-stream").waitFor();
+  await page.locator(".panel[data-stale=yes]").first().waitFor({ state: "detached" });
+  await becomes(page, /bidding/i);
   await world.deploy(500);
   await row(page, "Leases", 500).filter({ hasText: "running" }).waitFor();
   assert.equal(await page.evaluate(() => globalThis.stayed), true, "the page was loaded again");
