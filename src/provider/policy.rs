@@ -427,7 +427,7 @@ mod tests {
                 "allow_owner": [],
                 "max_volumes": "four",
                 "allow_owners": ["akash1dge0lcc5rqxkw52rgav4q0fyhx7arcufmrkyww", "nobody"],
-                "max_order": { "gpus": 1, "cpu_milli": -1 },
+                "max_order": { "gpu_unit": 1, "cpu_milli": -1 },
             },
             "prices": { "cpu": "cheap", "storage": { "beta2": "0.1", "beta3": {} } },
             "price": {},
@@ -438,7 +438,7 @@ mod tests {
         };
         assert!(at("/price").contains("did you mean \"prices\"?"));
         assert!(at("/policy/allow_owner").contains("did you mean \"allow_owners\"?"));
-        assert!(at("/policy/max_order/gpus").contains("did you mean \"gpu_units\"?"));
+        assert!(at("/policy/max_order/gpu_unit").contains("did you mean \"gpu_units\"?"));
         for pointer in [
             "/policy/max_volumes",
             "/policy/allow_owners/1",
