@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Lives at once; most of a life is waiting.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 /// A place that was passed in the clean life may not be passed in another, when it depends on who was quicker. So many
 /// lives try it.
 const TRIES: u32 = 6;

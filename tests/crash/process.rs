@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a process may take to answer an order or to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A process that ends with this.
 #[derive(Debug)]

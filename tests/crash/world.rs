@@ -35,7 +35,7 @@ use crate::{
 /// The relay's stream.
 pub(crate) const STREAM: &str = "dev";
 /// How long anything that is waited for may take on a machine that does much else.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_mins(4);
 /// The operator's token.
 const TOKEN: &str = "an-operator-of-the-crash-tests";
 
@@ -95,7 +95,7 @@ impl World {
             node: node.to_owned(),
             cluster: cluster.to_owned(),
             url: format!("http://127.0.0.1:{}", free_port()),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap(),
             store: "lessor.db".to_owned(),
             relay: None,
             _process: process,
