@@ -262,7 +262,13 @@ fn storage_capability(facts: &Facts) -> Check {
         unanswered_volume(&unit.resources, provider_side(facts))
             .map(|volume| format!("unit {} volume {volume:?}", unit.resources.id))
     });
-    capability_check(Rule::StorageCapability, STORAGE_CAPABILITY, facts, &wanted, absent.collect())
+    capability_check(
+        Rule::StorageCapability,
+        STORAGE_CAPABILITY,
+        facts,
+        &wanted,
+        &absent.collect::<Vec<_>>(),
+    )
 }
 
 fn gpu_capability(facts: &Facts) -> Check {
@@ -278,7 +284,13 @@ fn gpu_capability(facts: &Facts) -> Check {
         .collect();
     let absent =
         units.iter().filter(|unit| !gpu_answered(&unit.resources, provider_side(facts))).map(text);
-    capability_check(Rule::GpuCapability, GPU_CAPABILITY, facts, &wanted, absent.collect())
+    capability_check(
+        Rule::GpuCapability,
+        GPU_CAPABILITY,
+        facts,
+        &wanted,
+        &absent.collect::<Vec<_>>(),
+    )
 }
 
 /// What the units want of the provider's capabilities, and which of those it has.
@@ -287,7 +299,7 @@ fn capability_check(
     prefix: &str,
     facts: &Facts,
     wanted: &[String],
-    absent: Vec<String>,
+    absent: &[String],
 ) -> Check {
     let needed =
         if wanted.is_empty() { "no capability".to_owned() } else { join_with(wanted, "; ") };

@@ -89,10 +89,11 @@ impl Provider {
                 Looked::SendAgain => again.push(transaction),
             }
         }
-        let paused = match work.wanted.is_empty() {
-            true => None,
+        let paused = if work.wanted.is_empty() {
+            None
+        } else {
             // As long as it cannot be read whether bids are wanted, they wait.
-            false => self.paused().await.unwrap_or_else(|error| Some(error.to_string())),
+            self.paused().await.unwrap_or_else(|error| Some(error.to_string()))
         };
         let paused = paused.as_deref();
         // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.

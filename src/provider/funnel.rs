@@ -105,18 +105,18 @@ mod tests {
         crate::domain::Price { denom: "uact".parse().unwrap(), amount: "1".parse().unwrap() }
     }
 
-    fn decided(reason: Option<&str>) -> Option<DecisionSummary> {
-        Some(DecisionSummary {
+    fn decided(reason: Option<&str>) -> DecisionSummary {
+        DecisionSummary {
             at: Timestamp::UNIX_EPOCH,
             price: reason.is_none().then(price),
             reason: reason.map(str::to_owned),
             policy_version: 1,
-        })
+        }
     }
 
-    fn bid(order: &OrderRecord, state: BidState) -> Option<Bid> {
+    fn bid(order: &OrderRecord, state: BidState) -> Bid {
         let id = order.id.bid(order.id.owner());
-        Some(Bid { id, state, price: price(), created_at: Height(1), reclamation_window_s: None })
+        Bid { id, state, price: price(), created_at: Height(1), reclamation_window_s: None }
     }
 
     fn lease(order: &OrderRecord) -> LeaseRecord {
@@ -145,7 +145,7 @@ mod tests {
     fn a_decline_stands_before_the_stage_that_it_failed() {
         assert_eq!(told(&order()), at(FunnelStage::Seen, "undecided"));
         for rule in Rule::ALL {
-            let record = OrderRecord { decided: decided(Some(rule.reason())), ..order() };
+            let record = OrderRecord { decided: Some(decided(Some(rule.reason()))), ..order() };
             let stage = match rule.stage() {
                 StageName::Free | StageName::Policy => FunnelStage::Seen,
                 StageName::Place | StageName::Price => FunnelStage::Eligible,
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_bid_stands_at_price_until_the_chain_shows_it_and_then_waits_for_the_tenant() {
-        let record = |phase| OrderRecord { phase, decided: decided(None), ..order() };
+        let record = |phase| OrderRecord { phase, decided: Some(decided(None)), ..order() };
         assert_eq!(told(&record(OrderPhase::Bidding)), at(FunnelStage::Priced, "on_its_way"));
         assert_eq!(
             told(&record(OrderPhase::Declined)),
@@ -169,14 +169,14 @@ mod tests {
             (BidState::Closed, OrderPhase::Done, "bid_closed"),
         ] {
             let mut record = record(phase);
-            record.bid = bid(&record, state);
+            record.bid = Some(bid(&record, state));
             assert_eq!(told(&record), at(FunnelStage::InBlock, held));
         }
     }
 
     #[test]
     fn a_lease_is_won_until_the_cluster_took_its_manifest_and_deployed_ever_after() {
-        let mut record = OrderRecord { decided: decided(None), ..order() };
+        let mut record = OrderRecord { decided: Some(decided(None)), ..order() };
         let mut held = lease(&record);
         record.lease = Some(held.clone());
         assert_eq!(told(&record), at(FunnelStage::Won, "awaiting_manifest"));

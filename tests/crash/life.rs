@@ -43,32 +43,33 @@ pub(crate) async fn live(world: &mut World, deaths: &Deaths) -> Lived {
     let death = |phase: &str| deaths.get(phase).cloned();
     let mut gateway = Gateway::start(&world.config(), &world.log(), "start", death("start"));
     world.start_relay();
-    let world = world;
+    // The closures below share what they ask.
+    let asked = &*world;
     until(&gateway, "the gateway hears the relay", async || {
-        let stream = world.operator("/v1/streams/dev").await?;
+        let stream = asked.operator("/v1/streams/dev").await?;
         (!stream["heartbeat_at"].is_null()).then_some(())
     })
     .await;
 
     gateway.phase("order", death("order")).await;
-    let tenant = world.tenant(0);
+    let tenant = asked.tenant(0);
     let document = compile(&example("web.yaml"));
     let id = create(&tenant, DSEQ, &document).await;
     until(&gateway, "the bid is open", async || {
-        (order(world, &id).await?["phase"] == "open").then_some(())
+        (order(asked, &id).await?["phase"] == "open").then_some(())
     })
     .await;
 
     gateway.phase("lease", death("lease")).await;
     let lease = take_bid(&tenant, &id).await;
     until(&gateway, "the lease is seen", async || {
-        (lease_of(world, &id).await?["phase"] == "awaiting_manifest").then_some(())
+        (lease_of(asked, &id).await?["phase"] == "awaiting_manifest").then_some(())
     })
     .await;
 
     gateway.phase("manifest", death("manifest")).await;
     upload(&gateway, &tenant, &lease, &document).await;
-    ready(&gateway, world, &id, &document).await;
+    ready(&gateway, asked, &id, &document).await;
 
     gateway.phase("update", death("update")).await;
     let changed = example("web.yaml").replacen(
@@ -80,12 +81,12 @@ pub(crate) async fn live(world: &mut World, deaths: &Deaths) -> Lived {
     let message = deployment::MsgUpdateDeployment::new(&id, &changed.hash);
     tenant.send("the update", vec![Any::pack(&message)]).await.unwrap();
     upload(&gateway, &tenant, &lease, &changed).await;
-    ready(&gateway, world, &id, &changed).await;
+    ready(&gateway, asked, &id, &changed).await;
 
     gateway.phase("close", death("close")).await;
     let message = deployment::MsgCloseDeployment::new(&id);
     tenant.send("the closing", vec![Any::pack(&message)]).await.unwrap();
-    released(&gateway, world, &[id]).await;
+    released(&gateway, asked, &[id]).await;
     let tip = world.tip().await;
     world.stop_relay_after(tip).await;
     let lived = Lived { killed: gateway.killed(), passed: gateway.passed().await };

@@ -266,18 +266,18 @@ impl Disk {
                     while ballast.write_all(&vec![0; size]).is_ok() {}
                 }
             }
-            Self::Limited => self.limit(served, "1:"),
+            Self::Limited => Self::limit(served, "1:"),
         }
     }
 
     fn free(&self, served: &Served) {
         match self {
             Self::Mounted(path) => std::fs::remove_file(path.join("ballast")).unwrap(),
-            Self::Limited => self.limit(served, "unlimited:"),
+            Self::Limited => Self::limit(served, "unlimited:"),
         }
     }
 
-    fn limit(&self, served: &Served, size: &str) {
+    fn limit(served: &Served, size: &str) {
         let done = Command::new("prlimit")
             .args(["--pid", &served.process.id().to_string(), &format!("--fsize={size}")])
             .status();

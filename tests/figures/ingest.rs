@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     floor,
     report::{Figure, Goal, percentile},
-    world::{STREAMS, World, http_client},
+    world::{STREAMS, World, http_client, stream_key},
 };
 
 const MEDIA: &str = "application/cloudevents-batch+json";
@@ -53,7 +53,7 @@ fn hash(height: u64, kind: u64) -> String {
 impl Indexer {
     pub(super) fn new(world: &World, number: usize, gateway: &str) -> anyhow::Result<Self> {
         let stream = format!("s{number}");
-        let key: PrivateKey = world.stream_key(number);
+        let key: PrivateKey = stream_key(number);
         Ok(Self {
             url: format!("{gateway}/webhooks/{stream}"),
             stream,
@@ -69,9 +69,9 @@ impl Indexer {
     fn event(&self, i: u64) -> Value {
         let dseq = (self.height * 1000 + i).to_string();
         let id = json!({ "owner": OWNER, "dseq": dseq, "gseq": 1, "oseq": 1 });
-        let (kind, attributes) = if self.orders > 0 && i % self.orders == 0 {
+        let (kind, attributes) = if self.orders > 0 && i.is_multiple_of(self.orders) {
             ("akash.market.v1.EventOrderCreated", json!({ "id": id }))
-        } else if i % 2 == 0 {
+        } else if i.is_multiple_of(2) {
             let mut id = id;
             id["provider"] = RIVAL.into();
             let price = json!({ "denom": "uact", "amount": "12.500000000000000000" });

@@ -30,7 +30,7 @@ pub(super) struct Environment(pub(super) Vec<(String, String)>);
 
 impl Environment {
     /// The same with one more.
-    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &str, value: &dyn std::fmt::Display) -> Self {
         self.0.push((format!("LESSOR_{name}"), value.to_string()));
         self
     }

@@ -26,7 +26,8 @@ impl Goal {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Figure {
     /// Stable, for scripts.
-    pub(super) figure: String,
+    #[serde(rename = "figure")]
+    pub(super) name: String,
     /// For people.
     pub(super) what: String,
     pub(super) value: f64,
@@ -46,9 +47,9 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    pub(super) fn new(figure: &str, what: &str, value: f64, unit: &str, n: usize) -> Self {
+    pub(super) fn new(name: &str, what: &str, value: f64, unit: &str, n: usize) -> Self {
         Self {
-            figure: figure.to_owned(),
+            name: name.to_owned(),
             what: what.to_owned(),
             value: (value * 1000.0).round() / 1000.0,
             unit: unit.to_owned(),
@@ -150,7 +151,7 @@ pub(super) fn compare(path: &Path) -> anyhow::Result<ExitCode> {
     let with_goal = figures.iter().filter(|figure| figure.goal.is_some()).count();
     let missed: Vec<&Figure> = figures.iter().filter(|figure| figure.met == Some(false)).collect();
     for figure in &missed {
-        println!("missed: {}: {} {}", figure.figure, figure.value, figure.unit);
+        println!("missed: {}: {} {}", figure.name, figure.value, figure.unit);
     }
     println!("goals: {} of {with_goal} met", with_goal - missed.len());
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -26,7 +26,7 @@ pub(super) async fn measure(lessor: &Path) -> anyhow::Result<()> {
     // The first start makes the store; those that are measured find it.
     drop(world.serve(lessor, &["--no-worker"])?);
     let port = free_port()?;
-    let environment = world.environment().with("LISTEN__PUBLIC", format!("127.0.0.1:{port}"));
+    let environment = world.environment().with("LISTEN__PUBLIC", &format!("127.0.0.1:{port}"));
     let mut indexer = Indexer::new(&world, 0, &format!("http://127.0.0.1:{port}"))?;
     let (mut live, mut taken) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -70,6 +70,13 @@ impl Relaying {
     }
 }
 
+/// The key of stream `s<number>`.
+pub(super) fn stream_key(number: usize) -> PrivateKey {
+    let mut seed = [7; 32];
+    seed[0] = u8::try_from(number).unwrap_or(u8::MAX);
+    PrivateKey::from_seed(&seed)
+}
+
 /// A port that was free a moment ago.
 pub(super) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -138,32 +145,26 @@ impl World {
         self.devnet.node().chain_id().to_owned()
     }
 
-    pub(super) fn stream_key(&self, number: usize) -> PrivateKey {
-        let mut seed = [7; 32];
-        seed[0] = u8::try_from(number).unwrap_or(u8::MAX);
-        PrivateKey::from_seed(&seed)
-    }
-
     /// The settings of a gateway in this world.
     pub(super) fn environment(&self) -> Environment {
         let file = |name: &str| self.folder.path().join(name).display().to_string();
         let mut environment = Environment(Vec::new())
-            .with("LISTEN__PUBLIC", "127.0.0.1:0")
-            .with("LISTEN__ADMIN", "")
-            .with("ADMIN__TOKEN_FILE", file("operator.token"))
-            .with("STORE__PATH", file("lessor.db"))
-            .with("CHAIN__NODE", self.devnet.rpc_url())
-            .with("KEY__FILE", file("provider.key"))
-            .with("KEY__INDEX", 1)
-            .with("CLUSTER__KIND", "simulated")
-            .with("CLUSTER__URL", self.devnet.cluster_url())
-            .with("LOG__FILTER", "warn");
+            .with("LISTEN__PUBLIC", &"127.0.0.1:0")
+            .with("LISTEN__ADMIN", &"")
+            .with("ADMIN__TOKEN_FILE", &file("operator.token"))
+            .with("STORE__PATH", &file("lessor.db"))
+            .with("CHAIN__NODE", &self.devnet.rpc_url())
+            .with("KEY__FILE", &file("provider.key"))
+            .with("KEY__INDEX", &1)
+            .with("CLUSTER__KIND", &"simulated")
+            .with("CLUSTER__URL", &self.devnet.cluster_url())
+            .with("LOG__FILTER", &"warn");
         let names = (0..STREAMS).map(|number| format!("s{number}")).chain(["relay".to_owned()]);
         for (number, name) in names.enumerate() {
-            let key = self.stream_key(number).public();
+            let key = stream_key(number).public();
             let value = format!("[{{ name = \"figures\", key = \"{key}\" }}]");
             environment =
-                environment.with(&format!("STREAMS__{}__KEYS", name.to_uppercase()), value);
+                environment.with(&format!("STREAMS__{}__KEYS", name.to_uppercase()), &value);
         }
         environment
     }
@@ -184,7 +185,7 @@ impl World {
         settings.sinks.push(relay::SinkSettings {
             stream: "relay".to_owned(),
             url: format!("{gateway}/webhooks/relay").parse()?,
-            keys: vec![SigningKey::Private(self.stream_key(STREAMS))],
+            keys: vec![SigningKey::Private(stream_key(STREAMS))],
         });
         let relay = relay::Relay::open(settings, &(Arc::new(host::now) as relay::Clock))?;
         let stop = CancellationToken::new();

@@ -390,7 +390,8 @@ mod tests {
 
     #[test]
     fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
-        let table: [(&[(&str, &'static str)], ProviderVerdict, &str); 17] = [
+        type Row = (&'static [(&'static str, &'static str)], ProviderVerdict, &'static str);
+        let table: [Row; 17] = [
             (&[("store", "unavailable")], Degraded, "store_unavailable"),
             (&[("draining", "stopping")], Degraded, "draining"),
             (&[("bidding", "paused")], Paused, "paused"),
