@@ -197,6 +197,20 @@ impl Link {
         self.advance(through)
     }
 
+    /// Forgets what is above `limit`, a height that the chain cannot have reached: what was taken at its word before our own
+    /// node could be asked. A cursor up there is no cursor; the stream begins anew with its next block. Returns whether
+    /// anything was forgotten.
+    pub fn forget_above(&mut self, limit: Height) -> bool {
+        if self.cursor.is_some_and(|cursor| cursor.height > limit) {
+            *self = Self::default();
+            return true;
+        }
+        let kept = self.ahead.len() + self.partial.len();
+        self.ahead.retain(|run| run.last.height <= limit);
+        self.partial.retain(|partial| partial.at.height <= limit);
+        self.ahead.len() + self.partial.len() < kept
+    }
+
     /// What `rewind` asks for, when more than `automatic` blocks need an operator.
     #[must_use]
     pub fn judge_rewind(&self, rewind: &Rewind, automatic: u64) -> RewindVerdict {

@@ -1,18 +1,24 @@
 //! A verified delivery becomes rows: events with their identities, the stream's cursor, and woken subjects.
 //!
 //! What an indexer says is a hint. It decides nothing: it wakes the subject that it concerns, whose step reads the chain.
+//! How high the chain can be is our own node's word: a claim above that moves no cursor and no tip, and its events wait.
+//! Before any node has answered there is nothing to hold a claim against; it is taken at its word, and what was too high
+//! is forgotten with the first delivery after the node's first answer.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Error, Kind, Provider,
-    port::{AuditLine, Delivery, EventRow, Ingested, StreamPlan, StreamState, Subject},
+    port::{
+        AuditLine, Delivery, EventRow, Ingested, NotTaken, OtherEvent, StreamPlan, StreamState,
+        Subject,
+    },
 };
 use crate::{
-    domain::Address,
+    domain::{Address, Height},
     event::{
-        envelope::{BlockEvent, ChainEvent, CloudEvent, Payload},
-        link::{Outcome, RewindVerdict},
+        envelope::{BlockEvent, BlockRef, ChainEvent, CloudEvent, Heartbeat, Payload, Rewind},
+        link::{Gap, Outcome, RewindVerdict},
         subject::{Concern, concern_of},
     },
     wire::event::ChainEvent as Typed,
@@ -20,9 +26,11 @@ use crate::{
 
 /// An indexer may take back so many blocks without an operator's agreement.
 const AUTOMATIC_REWIND: u64 = 100;
+/// How long an event of a block that the chain cannot have reached waits before it is looked at.
+const TOO_HIGH: SignedDuration = SignedDuration::from_secs(60);
 
 impl Provider {
-    /// Commits a delivery whose signature was verified. What it answers is durable.
+    /// Commits a delivery whose signature was verified, with the name of the key that made it. What it answers is durable.
     ///
     /// # Errors
     /// `wrong_chain` when it is about another chain than the store's; `store_unavailable`.
@@ -30,17 +38,20 @@ impl Provider {
         &self,
         delivery: &Delivery,
         events: &[CloudEvent],
+        key: Option<&str>,
     ) -> Result<Ingested, Error> {
-        let chain_id = self.chain_id().await?;
-        for payload in events.iter().map(|event| &event.payload) {
-            if let Some(given) = payload.chain_id().filter(|given| *given != chain_id) {
-                let detail =
-                    format!("the delivery is about {given:?}, this provider serves {chain_id:?}");
-                return Err(Error::new(Kind::Invalid(Vec::new()), "wrong_chain", detail));
-            }
+        let chain_id = self.chain_name().await?;
+        let foreign = |given: &&str| *given != chain_id;
+        if let Some(given) =
+            events.iter().filter_map(|event| event.payload.chain_id()).find(foreign)
+        {
+            let detail =
+                format!("the delivery is about {given:?}, this provider serves {chain_id:?}");
+            return Err(Error::new(Kind::Invalid(Vec::new()), "wrong_chain", detail));
         }
         let settings = self.settings();
         let stream = settings.streams.get(&delivery.stream);
+        let claimed = events.iter().filter_map(|event| claimed(&event.payload)).max();
         let context = Context {
             provider: &self.address,
             now: delivery.received_at,
@@ -48,6 +59,8 @@ impl Provider {
             backfill_after: stream
                 .map_or(SignedDuration::from_secs(10), |stream| stream.backfill_after),
             stream: &delivery.stream,
+            believed: self.believed(claimed, delivery.received_at).await,
+            key,
         };
         let ingested = self.store.ingest(delivery, &|state| plan(state, events, &context)).await?;
         self.poke.notify_one();
@@ -55,12 +68,27 @@ impl Provider {
     }
 
     /// The chain's name, as the store recorded it or as the node says.
-    async fn chain_id(&self) -> Result<String, Error> {
-        if let Some(known) = self.store.chain_identity().await? {
-            return Ok(known.chain_id);
-        }
-        let found = self.chain.identity().await?;
-        Ok(self.store.record_chain_identity(&found).await?.chain_id)
+    ///
+    /// # Errors
+    /// When the store has none yet and no node answers.
+    pub async fn chain_name(&self) -> Result<&str, Error> {
+        let name = self.chain_name.get_or_try_init(|| async {
+            if let Some(known) = self.store.chain_identity().await? {
+                return Ok(known.chain_id);
+            }
+            let found = self.chain.identity().await?;
+            Ok::<_, Error>(self.store.record_chain_identity(&found).await?.chain_id)
+        });
+        name.await.map(String::as_str)
+    }
+}
+
+/// The height that an event claims the chain to have reached.
+fn claimed(payload: &Payload) -> Option<Height> {
+    match payload {
+        Payload::Block(block) => Some(block.at.height),
+        Payload::Heartbeat(heartbeat) => Some(heartbeat.tip_height),
+        Payload::Rewind(_) | Payload::Unknown { .. } => None,
     }
 }
 
@@ -71,6 +99,16 @@ pub(super) struct Context<'a> {
     pub(super) strict: bool,
     pub(super) backfill_after: SignedDuration,
     pub(super) stream: &'a str,
+    /// The highest block that the chain can have; `None` while no node has ever answered.
+    pub(super) believed: Option<Height>,
+    /// The name of the key that signed; `None` for what we fetched ourselves.
+    pub(super) key: Option<&'a str>,
+}
+
+impl Context<'_> {
+    fn is_too_high(&self, height: Height) -> bool {
+        self.believed.is_some_and(|believed| height > believed)
+    }
 }
 
 /// What a delivery changes; pure.
@@ -79,59 +117,53 @@ pub(super) fn plan(
     events: &[CloudEvent],
     context: &Context<'_>,
 ) -> StreamPlan {
-    let mut plan = StreamPlan {
-        state: state.clone(),
-        events: Vec::new(),
-        refuse: false,
-        wake_at: None,
-        wake: Vec::new(),
-        audit: Vec::new(),
-    };
-    plan.state.heard_at = Some(context.now);
+    let mut plan = StreamPlan { state: state.clone(), ..StreamPlan::default() };
+    if let Some(key) = context.key {
+        plan.state.heard_at = Some(context.now);
+        plan.state.keys_used.insert(key.to_owned(), context.now);
+    }
+    plan.forget_what_cannot_be(context);
     for event in events {
         match &event.payload {
             Payload::Block(block) => plan.take_block(block, event.time, context),
-            Payload::Heartbeat(heartbeat) => {
-                plan.state.heartbeat_at = Some(context.now);
-                plan.state.indexer_tip = Some((heartbeat.tip_height, heartbeat.tip_time));
-            }
-            Payload::Rewind(rewind) => {
-                match plan.state.link.judge_rewind(rewind, AUTOMATIC_REWIND) {
-                    RewindVerdict::Nothing => {}
-                    RewindVerdict::Mark(gap) => {
-                        plan.state.link.rewound(rewind.to);
-                        plan.wake.push(Subject::Provider);
-                        plan.note(
-                            context,
-                            "rewind",
-                            format!(
-                                "heights {} to {} taken back: {}",
-                                gap.from, gap.to, rewind.reason
-                            ),
-                        );
-                    }
-                    RewindVerdict::NeedsApproval(gap) => {
-                        plan.state.rewind_waits = Some(rewind.to);
-                        plan.wake.push(Subject::Provider);
-                        plan.note(context, "alarm", format!("heights {} to {} are to be taken back, which an operator must allow: {}", gap.from, gap.to, rewind.reason));
-                    }
-                }
-            }
-            Payload::Unknown { .. } => {}
+            Payload::Heartbeat(heartbeat) => plan.take_heartbeat(heartbeat, context),
+            Payload::Rewind(rewind) => plan.take_rewind(rewind, context),
+            Payload::Unknown { kind, data } => plan.others.push(OtherEvent {
+                source: event.source.clone(),
+                id: event.id.clone(),
+                kind: kind.clone(),
+                data: data.clone(),
+            }),
         }
     }
-    if plan.state.link.gap().is_some() {
-        let since = *plan.state.gap_since.get_or_insert(context.now);
-        plan.refuse = context.strict && state.link.gap().is_none();
-        plan.wake_at = since.checked_add(context.backfill_after).ok();
-    } else {
-        plan.state.gap_since = None;
-    }
+    plan.judge_claims(events, context);
+    plan.look_after_gap(state, context);
     plan
 }
 
 impl StreamPlan {
+    /// Forgets what was taken at its word before our node could be asked.
+    fn forget_what_cannot_be(&mut self, context: &Context<'_>) {
+        let Some(believed) = context.believed else { return };
+        if self.state.link.forget_above(believed) {
+            self.note(context, "alarm", format!("blocks above {believed} had come, which the chain cannot have reached; the stream begins anew"));
+            self.wake.push(Subject::Provider);
+        }
+        self.state.indexer_tip = self.state.indexer_tip.filter(|(tip, _)| *tip <= believed);
+    }
+
     fn take_block(&mut self, block: &BlockEvent, time: Option<Timestamp>, context: &Context<'_>) {
+        for event in &block.events {
+            self.events.push(EventRow {
+                identity: block.identity(event),
+                kind: event.kind.clone(),
+                attributes: event.attributes.clone(),
+                subject: subject(event, context.provider),
+            });
+        }
+        if context.is_too_high(block.at.height) {
+            return;
+        }
         match self.state.link.receive(block) {
             Outcome::Conflict { height, known, given } => {
                 self.note(
@@ -155,15 +187,79 @@ impl StreamPlan {
         {
             self.state.indexer_tip = Some((block.at.height, time));
         }
-        for event in &block.events {
-            let subject = subject(event, context.provider);
-            self.events.push(EventRow {
-                identity: block.identity(event),
-                kind: event.kind.clone(),
-                attributes: event.attributes.clone(),
-                subject,
-            });
+    }
+
+    fn take_heartbeat(&mut self, heartbeat: &Heartbeat, context: &Context<'_>) {
+        self.state.heartbeat_at = Some(context.now);
+        if !context.is_too_high(heartbeat.tip_height) {
+            self.state.indexer_tip = Some((heartbeat.tip_height, heartbeat.tip_time));
         }
+    }
+
+    fn take_rewind(&mut self, rewind: &Rewind, context: &Context<'_>) {
+        match self.state.link.judge_rewind(rewind, AUTOMATIC_REWIND) {
+            RewindVerdict::Nothing => {}
+            RewindVerdict::Mark(gap) => self.take_back(rewind.to, gap, &rewind.reason, context),
+            RewindVerdict::NeedsApproval(Gap { from, to }) => {
+                self.state.rewind_waits = Some(rewind.to);
+                self.note(
+                    context,
+                    "alarm",
+                    format!("heights {from} to {to} are to be taken back, which an operator must allow: {}", rewind.reason),
+                );
+            }
+        }
+    }
+
+    /// Carries a rewind out: the stream goes on from `to`, the events above it are marked, and rows and chain are compared.
+    pub(super) fn take_back(
+        &mut self,
+        to: BlockRef,
+        Gap { from, to: last }: Gap,
+        reason: &str,
+        context: &Context<'_>,
+    ) {
+        self.state.link.rewound(to);
+        self.unverified_above = Some(to.height);
+        self.wake.push(Subject::Provider);
+        self.note(context, "rewind", format!("heights {from} to {last} are taken back: {reason}"));
+    }
+
+    /// Sets aside what claims a block that the chain cannot have reached, and says so once.
+    fn judge_claims(&mut self, events: &[CloudEvent], context: &Context<'_>) {
+        let Some(believed) = context.believed else { return };
+        let Some(highest) = events.iter().filter_map(|event| claimed(&event.payload)).max() else {
+            return;
+        };
+        if highest <= believed {
+            // What waited may be on chain by now.
+            if self.state.above_tip.take().is_some() {
+                self.wake.push(Subject::Provider);
+            }
+            return;
+        }
+        if self.state.above_tip.replace(highest).is_none() {
+            self.note(context, "alarm", format!("block {highest} is claimed, and our node is too far below it: at most {believed} is believed"));
+        }
+        let later = context.now.saturating_add(TOO_HIGH).unwrap_or(Timestamp::MAX);
+        self.waits_above = Some((believed, later));
+        let has_block =
+            |event: &CloudEvent| event.block().is_some_and(|block| block.at.height > believed);
+        if context.strict && events.iter().any(has_block) {
+            self.refuse = Some(NotTaken::AboveTip { believed });
+        }
+    }
+
+    fn look_after_gap(&mut self, before: &StreamState, context: &Context<'_>) {
+        if self.state.link.gap().is_none() {
+            self.state.gap_since = None;
+            return;
+        }
+        let since = *self.state.gap_since.get_or_insert(context.now);
+        if context.strict && before.link.gap().is_none() {
+            self.refuse.get_or_insert(NotTaken::DoesNotJoin);
+        }
+        self.wake_at = since.checked_add(context.backfill_after).ok();
     }
 
     fn note(&mut self, context: &Context<'_>, action: &str, reason: String) {

@@ -35,6 +35,7 @@ pub mod settings;
 pub mod step;
 pub mod stream;
 pub mod submit;
+pub mod tip;
 pub mod views;
 pub mod workload;
 
@@ -93,6 +94,10 @@ pub struct Provider {
     prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
     /// When the last pass of steps began, by the host's clock in microseconds; far ahead before the first.
     last_pass: AtomicI64,
+    /// The chain's name; it never changes under a store.
+    chain_name: OnceCell<String>,
+    /// The newest block that this process knows of; an accelerator.
+    sighted: RwLock<Option<tip::Sighted>>,
     settings: RwLock<Arc<Settings>>,
     /// What keeps the settings from being those that the operator wrote last.
     settings_fault: RwLock<Option<SettingsFault>>,
@@ -146,6 +151,8 @@ impl Provider {
             sending: Mutex::new(()),
             prepaid: Mutex::new(BTreeMap::new()),
             last_pass: AtomicI64::new(i64::MAX),
+            chain_name: OnceCell::new(),
+            sighted: RwLock::new(None),
             settings: RwLock::new(Arc::new(parts.settings)),
             settings_fault: RwLock::new(None),
         }

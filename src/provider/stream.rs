@@ -150,10 +150,12 @@ impl Provider {
             strict: false,
             backfill_after: PULL_AGAIN,
             stream: name,
-        };
-        let heard_at = |before: &StreamState, mut plan: StreamPlan| {
+            // No more was asked for than the node has.
+            believed: None,
             // What we fetched ourselves does not show that the indexer lives.
-            plan.state.heard_at = before.heard_at;
+            key: None,
+        };
+        let joined = |mut plan: StreamPlan| {
             if let Some(through) = through {
                 plan.state.link.backfilled(through);
             }
@@ -163,9 +165,7 @@ impl Provider {
             }
             plan
         };
-        self.store
-            .ingest(&delivery, &|state| heard_at(state, plan(state, &events, &context)))
-            .await?;
+        self.store.ingest(&delivery, &|state| joined(plan(state, &events, &context))).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! The one surprising fact: an event's identity may come again with other content. Both contents are kept, numbered as
 //! *variants*, because neither is proof of anything; a step reads the chain.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,8 +26,8 @@ use crate::{
     domain::Height,
     event::{envelope::EventIdentity, hash::TxHash},
     provider::port::{
-        AuditLine, Delivery, EventRow, Ingested, Plan, Spent, StreamChange, StreamRow, StreamState,
-        Subject, Topic,
+        AuditLine, Delivery, EventRow, Ingested, OtherEvent, Plan, Spent, StreamChange, StreamPlan,
+        StreamRow, StreamState, Subject, Topic,
     },
 };
 
@@ -41,8 +41,14 @@ const BUDGET_WINDOW: i64 = 60;
 type Content = (String, Map<String, Value>);
 /// A [`Content`] that is stored or that came earlier in the batch.
 type Seen<'a> = (&'a str, &'a Map<String, Value>);
-/// The contents that are stored, by position in a batch.
-type Known = HashMap<usize, Vec<Content>>;
+/// What is stored of a batch's identities.
+#[derive(Default)]
+struct Known {
+    /// The contents, by position in the batch.
+    contents: HashMap<usize, Vec<Content>>,
+    /// Whether any of them was taken back by an indexer.
+    any_unverified: bool,
+}
 
 /// An event with the number of its content among those of its identity.
 struct Variant<'a> {
@@ -67,7 +73,7 @@ fn sort<'a>(events: &'a [EventRow], known: &'a Known) -> Sorted<'a> {
     let mut contents: HashMap<&EventIdentity, Vec<Seen<'_>>> = HashMap::new();
     for (position, row) in events.iter().enumerate() {
         let seen = contents.entry(&row.identity).or_insert_with(|| {
-            let stored = known.get(&position).map_or(&[][..], Vec::as_slice);
+            let stored = known.contents.get(&position).map_or(&[][..], Vec::as_slice);
             stored.iter().map(|(kind, attributes)| (kind.as_str(), attributes)).collect()
         });
         let content = (row.kind.as_str(), &row.attributes);
@@ -91,17 +97,21 @@ fn sort<'a>(events: &'a [EventRow], known: &'a Known) -> Sorted<'a> {
 }
 
 impl Sorted<'_> {
-    /// Who is to be woken, each once, with the highest height that was claimed: the subjects of what is new, and `others`.
-    fn wakes(&self, others: &[Subject], now: Timestamp) -> Vec<Wake> {
-        let mut hints: BTreeMap<&Subject, Option<Height>> =
-            others.iter().map(|subject| (subject, None)).collect();
+    /// Who is to be woken, each once, with the highest height that was claimed: the subjects of what is new, and those that
+    /// the plan names. What the chain cannot have reached wakes later and leaves no height behind.
+    fn wakes(&self, plan: &StreamPlan, now: Timestamp) -> Vec<Wake> {
+        let mut hints: BTreeMap<&Subject, (Option<Height>, Timestamp)> =
+            plan.wake.iter().map(|subject| (subject, (None, now))).collect();
         for Variant { row, .. } in &self.keep {
-            if let Some(subject) = &row.subject {
-                let hint = hints.entry(subject).or_default();
-                *hint = (*hint).max(Some(row.identity.height));
-            }
+            let Some(subject) = &row.subject else { continue };
+            let height = row.identity.height;
+            let later = plan.waits_above.filter(|(limit, _)| height > *limit);
+            let (hint, at) = later.map_or((Some(height), now), |(_, later)| (None, later.max(now)));
+            let (highest, soonest) = hints.entry(subject).or_insert((hint, at));
+            *highest = (*highest).max(hint);
+            *soonest = (*soonest).min(at);
         }
-        hints.into_iter().map(|(subject, hint)| Wake::new(subject, hint, now)).collect()
+        hints.into_iter().map(|(subject, (hint, at))| Wake::new(subject, hint, at)).collect()
     }
 
     fn alarm(&self, delivery: &Delivery) -> Option<AuditLine> {
@@ -150,21 +160,25 @@ fn key(position: usize, identity: &EventIdentity) -> Key<'_> {
     }
 }
 
+fn keys(events: &[EventRow]) -> Vec<Key<'_>> {
+    events.iter().enumerate().map(|(position, row)| key(position, &row.identity)).collect()
+}
+
 async fn known_contents(
     connection: &mut SqliteConnection,
     events: &[EventRow],
 ) -> Result<Known, Failure> {
-    type Row = (i64, String, Json<Map<String, Value>>);
-    let mut known = Known::new();
+    type Row = (i64, String, Json<Map<String, Value>>, bool);
+    let mut known = Known::default();
     if events.is_empty() {
         return Ok(known);
     }
-    let keys: Vec<Key<'_>> =
-        events.iter().enumerate().map(|(position, row)| key(position, &row.identity)).collect();
-    let rows: Vec<Row> = query_as(sql::KNOWN_EVENTS).bind(Json(keys)).fetch_all(connection).await?;
-    for (position, kind, Json(attributes)) in rows {
+    let rows: Vec<Row> =
+        query_as(sql::KNOWN_EVENTS).bind(Json(keys(events))).fetch_all(connection).await?;
+    for (position, kind, Json(attributes), unverified) in rows {
+        known.any_unverified |= unverified;
         let position = usize::try_from(position).unwrap_or(usize::MAX);
-        known.entry(position).or_default().push((kind, attributes));
+        known.contents.entry(position).or_default().push((kind, attributes));
     }
     Ok(known)
 }
@@ -198,6 +212,54 @@ async fn stream_state(
     let state: Option<Json<StreamState>> =
         query_scalar(sql::STREAM_STATE).bind(name).fetch_optional(connection).await?;
     Ok(state.map(|Json(state)| state).unwrap_or_default())
+}
+
+async fn set_stream_state(
+    connection: &mut SqliteConnection,
+    name: &str,
+    state: &StreamState,
+) -> Result<(), Failure> {
+    query(sql::SET_STREAM_STATE).bind(name).bind(Json(state)).execute(connection).await?;
+    Ok(())
+}
+
+/// Marks what an indexer took back. Returns whom it concerned.
+async fn mark_unverified(
+    connection: &mut SqliteConnection,
+    above: Height,
+) -> Result<BTreeSet<Subject>, Failure> {
+    let subjects: Vec<Option<Text<Subject>>> =
+        query_scalar(sql::MARK_UNVERIFIED).bind(height(above)).fetch_all(connection).await?;
+    Ok(subjects.into_iter().flatten().map(|Text(subject)| subject).collect())
+}
+
+/// Keeps events of unknown types. Returns how many are new.
+async fn insert_others(
+    connection: &mut SqliteConnection,
+    delivery: &Delivery,
+    others: &[OtherEvent],
+) -> Result<u64, Failure> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        source: &'a str,
+        id: &'a str,
+        kind: &'a str,
+        data: &'a Value,
+    }
+    if others.is_empty() {
+        return Ok(0);
+    }
+    let rows: Vec<Row<'_>> = others
+        .iter()
+        .map(|OtherEvent { source, id, kind, data }| Row { source, id, kind, data })
+        .collect();
+    let inserted = query(sql::INSERT_OTHERS)
+        .bind(Json(rows))
+        .bind(&delivery.stream)
+        .bind(Micros(delivery.received_at))
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected())
 }
 
 /// The same id with another body: the alarm is all that is kept.
@@ -239,19 +301,34 @@ impl Sqlite {
             return Ok(Ingested::OtherBody);
         }
 
-        let plan = plan(&state);
-        if plan.refuse {
-            return Ok(Ingested::Refused { state });
+        let mut plan = plan(&state);
+        if let Some(why) = plan.refuse {
+            let StreamState { heard_at, keys_used, .. } = plan.state;
+            let state = StreamState { heard_at, keys_used, ..state };
+            set_stream_state(&mut tx, &delivery.stream, &state).await?;
+            tx.commit().await?;
+            return Ok(Ingested::Refused { why, state });
         }
         let wakes = plan.events.iter().filter(|event| event.subject.is_some()).count();
         if wakes > 0 && self.is_full(&mut tx, wakes, delivery.received_at).await? {
             return Ok(Ingested::Full);
         }
+        if let Some(above) = plan.unverified_above {
+            plan.wake.extend(mark_unverified(&mut tx, above).await?);
+        }
         let known = known_contents(&mut tx, &plan.events).await?;
-        let sorted = sort(&plan.events, &known);
+        let mut sorted = sort(&plan.events, &known);
         insert_events(&mut tx, &sorted.keep).await?;
-        wake(&mut tx, &sorted.wakes(&plan.wake, delivery.received_at), Some(&delivery.stream))
-            .await?;
+        if known.any_unverified {
+            let keys = Json(keys(&plan.events));
+            query(sql::CLEAR_UNVERIFIED).bind(keys).execute(&mut *tx).await?;
+        }
+        let new = insert_others(&mut tx, delivery, &plan.others).await?;
+        sorted.accepted += new;
+        sorted.ignored += new;
+        sorted.duplicates += u64::try_from(plan.others.len()).unwrap_or(u64::MAX) - new;
+        let wakes = sorted.wakes(&plan, delivery.received_at);
+        wake(&mut tx, &wakes, Some(&delivery.stream)).await?;
         if let Some(at) = plan.wake_at {
             let stream = Subject::Stream(delivery.stream.clone());
             wake(&mut tx, &[Wake::new(&stream, None, at)], None).await?;
@@ -304,20 +381,32 @@ impl Sqlite {
     }
 
     pub(super) async fn read_stream(&self, name: &str) -> Result<Option<StreamRow>, Failure> {
-        type Row = (String, Json<StreamState>, i64, i64, i64, i64, i64);
+        type Row = (String, Json<StreamState>, i64, i64, i64, i64, i64, i64);
         let row: Option<Row> =
             query_as(sql::STREAM).bind(name).fetch_optional(&self.readers).await?;
-        Ok(row.map(|(name, Json(state), deliveries, events, duplicates, ignored, conflicts)| {
-            StreamRow {
+        Ok(row.map(
+            |(
                 name,
-                state,
-                deliveries: unsigned(deliveries),
-                events: unsigned(events),
-                duplicates: unsigned(duplicates),
-                ignored: unsigned(ignored),
-                conflicts: unsigned(conflicts),
-            }
-        }))
+                Json(state),
+                deliveries,
+                events,
+                duplicates,
+                ignored,
+                conflicts,
+                unverified,
+            )| {
+                StreamRow {
+                    name,
+                    state,
+                    deliveries: unsigned(deliveries),
+                    events: unsigned(events),
+                    duplicates: unsigned(duplicates),
+                    ignored: unsigned(ignored),
+                    conflicts: unsigned(conflicts),
+                    unverified: unsigned(unverified),
+                }
+            },
+        ))
     }
 
     pub(super) async fn change_stream_state(
@@ -327,7 +416,7 @@ impl Sqlite {
     ) -> Result<StreamState, Failure> {
         let mut tx = self.write().await?;
         let state = change(&stream_state(&mut tx, name).await?);
-        query(sql::SET_STREAM_STATE).bind(name).bind(Json(&state)).execute(&mut *tx).await?;
+        set_stream_state(&mut tx, name, &state).await?;
         count_changes(&mut tx, &[Topic::Streams]).await?;
         tx.commit().await?;
         Ok(state)

@@ -172,7 +172,8 @@ pub(super) const INSERT_DELIVERY: &str = "
 
 pub(super) const STREAM_STATE: &str = "SELECT state FROM streams WHERE name = $1";
 pub(super) const STREAM: &str = "
-    SELECT name, state, deliveries, events, duplicates, ignored, conflicts
+    SELECT name, state, deliveries, events, duplicates, ignored, conflicts,
+        (SELECT count(*) FROM events WHERE unverified = 1)
     FROM streams WHERE name = $1";
 pub(super) const COUNT_DELIVERY: &str = "
     INSERT INTO streams (name, state, deliveries, events, duplicates, ignored, conflicts)
@@ -197,7 +198,7 @@ pub(super) const SET_READ_BUDGET: &str = "
 
 /// The rows that a batch's identities have already, with the position in the batch.
 pub(super) const KNOWN_EVENTS: &str = "
-    SELECT batch.value ->> 'position', e.kind, e.attributes
+    SELECT batch.value ->> 'position', e.kind, e.attributes, e.unverified
     FROM json_each($1) AS batch
     JOIN events AS e
       ON e.chain_id = batch.value ->> 'chain_id' AND e.height = batch.value ->> 'height'
@@ -210,6 +211,23 @@ pub(super) const INSERT_EVENTS: &str = "
         value ->> 'event_index', value ->> 'variant', value ->> 'kind', value -> 'attributes',
         value ->> 'subject'
     FROM json_each($1)";
+/// An indexer took back what is above `$1`.
+pub(super) const MARK_UNVERIFIED: &str = "
+    UPDATE events SET unverified = 1
+    WHERE chain_id = (SELECT chain_id FROM chain_identity) AND height > $1 AND unverified = 0
+    RETURNING subject";
+/// What came again stands again.
+pub(super) const CLEAR_UNVERIFIED: &str = "
+    UPDATE events SET unverified = 0
+    WHERE unverified = 1 AND (chain_id, height, tx_hash, msg_index, event_index) IN
+        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash',
+            value ->> 'msg_index', value ->> 'event_index' FROM json_each($1))";
+/// `$2` is the stream, `$3` the time.
+pub(super) const INSERT_OTHERS: &str = "
+    INSERT INTO other_events (stream, source, id, kind, data, received_at)
+    SELECT $2, value ->> 'source', value ->> 'id', value ->> 'kind', value -> 'data', $3
+    FROM json_each($1) WHERE true
+    ON CONFLICT (stream, source, id) DO NOTHING";
 pub(super) const EVENTS: &str = "
     SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
     FROM events WHERE subject = $1

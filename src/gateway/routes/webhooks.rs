@@ -14,16 +14,19 @@ use utoipa::ToSchema;
 use crate::{
     event::{
         body::{MAX_BODY, decompress},
-        envelope::read::{Limits, Mode, parse},
+        envelope::{
+            CloudEvent, Payload,
+            read::{Limits, Mode, foreign_chain, parse},
+        },
         hash::BodyDigest,
         signature::SignatureHeaders,
     },
     gateway::{
         State, extract,
-        problem::{Code, Problem},
+        problem::{Code, Problem, Violation},
     },
     provider::{
-        port::{Delivery, Ingested, StreamState},
+        port::{Delivery, Ingested, NotTaken, StreamState},
         settings::StreamSettings,
         views::BlockView,
     },
@@ -128,9 +131,14 @@ async fn take(
     let signature = SignatureHeaders::parse(&headers)?;
     let raw = extract::read_body(request, MAX_BODY).await?;
     let now = state.provider.clock.now();
-    signature.verify(&raw, &settings.keys, now, settings.tolerance)?;
+    let verified = signature.verify(&raw, &settings.keys, now, settings.tolerance)?;
     let body = decompressed(&raw, &headers)?;
     let events = parse(mode, &body, &Limits::default())?;
+    let foreign = foreign_chain(&events, mode, state.provider.chain_name().await?);
+    if !foreign.is_empty() {
+        let violations = foreign.into_iter().map(Violation::from).collect();
+        return Err(Problem::new(Code::WrongChain).violations(violations));
+    }
     let delivery = Delivery {
         stream: stream.to_owned(),
         id: signature.id().to_owned(),
@@ -138,7 +146,8 @@ async fn take(
         received_at: now,
         origin: "webhook",
     };
-    answer(state, stream, state.provider.ingest(&delivery, &events).await?)
+    let ingested = state.provider.ingest(&delivery, &events, Some(&verified.key)).await?;
+    answer(state, stream, &events, ingested)
 }
 
 fn decompressed<'a>(
@@ -155,6 +164,7 @@ fn decompressed<'a>(
 fn answer(
     state: &State,
     stream: &str,
+    events: &[CloudEvent],
     ingested: Ingested,
 ) -> Result<(StatusCode, Receipt), Problem> {
     match ingested {
@@ -165,19 +175,37 @@ fn answer(
             let status = if is_repeat { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok((status, Receipt::of(accepted, duplicates, conflicts, &after)))
         }
-        Ingested::Repeated { state: after } => Ok((StatusCode::OK, Receipt::of(0, 0, 0, &after))),
+        Ingested::Repeated { state: after } => {
+            Ok((StatusCode::OK, Receipt::of(0, count(events), 0, &after)))
+        }
         Ingested::OtherBody => {
             tracing::error!(stream, "a delivery came again with another body");
             Err(Problem::new(Code::DeliveryBodyDiffers))
         }
-        Ingested::Refused { state: after } => {
+        Ingested::Refused { why, state: after } => {
             let cursor = after.link.cursor();
-            Err(Problem::new(Code::StreamGap)
+            let problem = match why {
+                NotTaken::DoesNotJoin => Problem::new(Code::StreamGap),
+                NotTaken::AboveTip { believed } => Problem::new(Code::StreamGap)
+                    .detail(format!("a block above {believed} is not believed yet: our node is further behind than that"))
+                    .retry_after(FULL),
+            };
+            Err(problem
                 .member("expected_prev_height", cursor.map(|block| block.height.0))
                 .member("expected_prev_hash", cursor.map(|block| block.hash.to_string())))
         }
         Ingested::Full => Err(Problem::new(Code::InboxFull).retry_after(FULL)),
     }
+}
+
+/// The events that a receipt counts: the chain's, and those of unknown types.
+fn count(events: &[CloudEvent]) -> u64 {
+    let each = events.iter().map(|event| match &event.payload {
+        Payload::Block(block) => block.events.len(),
+        Payload::Unknown { .. } => 1,
+        Payload::Heartbeat(_) | Payload::Rewind(_) => 0,
+    });
+    u64::try_from(each.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 fn known_stream(settings: Option<&StreamSettings>) -> Result<&StreamSettings, Problem> {

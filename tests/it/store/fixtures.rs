@@ -103,10 +103,7 @@ pub(crate) fn plan(events: Vec<EventRow>) -> StreamPlan {
     StreamPlan {
         state: StreamState { heard_at: Some(at(0)), ..StreamState::default() },
         events,
-        refuse: false,
-        wake_at: None,
-        wake: Vec::new(),
-        audit: Vec::new(),
+        ..StreamPlan::default()
     }
 }
 

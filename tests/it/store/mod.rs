@@ -33,7 +33,7 @@ on_sqlite! {
         an_event_with_other_content_is_kept_beside_the_first_and_wakes_its_subject
         contents_of_one_event_beyond_the_bound_are_counted_and_not_kept
         events_that_nobody_handles_are_stored_and_counted_and_wake_nobody
-        a_refused_plan_stores_nothing
+        a_refused_plan_stores_only_that_the_stream_was_heard
         a_plan_wakes_the_stream_and_other_subjects_at_their_times
         a_height_that_no_chain_has_does_not_make_the_store_fail
         reads_are_granted_up_to_the_limit_of_each_minute

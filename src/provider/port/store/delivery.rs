@@ -1,5 +1,7 @@
 //! Streams, deliveries and the events in them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,17 +61,54 @@ pub struct StreamState {
     pub pull_wanted: Option<Gap>,
     /// The indexer took back what it sent above this block, and an operator has not agreed yet.
     pub rewind_waits: Option<BlockRef>,
+    /// The highest block that the indexer claims and that our node is too far below to believe; `None` once its claims can
+    /// be true.
+    pub above_tip: Option<Height>,
+    /// When each key signed a delivery last, by the key's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys_used: BTreeMap<String, Timestamp>,
+}
+
+/// Why a strict stream does not take a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It does not join the one before.
+    DoesNotJoin,
+    /// It claims a block that the chain cannot have reached.
+    AboveTip {
+        /// The highest block that is believed now.
+        believed: Height,
+    },
+}
+
+/// A `CloudEvent` of a type that lessor does not know: kept and counted, and nobody acts on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtherEvent {
+    /// Which indexer.
+    pub source: String,
+    /// Unique together with `source`.
+    pub id: String,
+    /// Its `type`.
+    pub kind: String,
+    /// Its `data`, `null` when there is none.
+    pub data: Value,
 }
 
 /// What a delivery changes, as a pure function of the stream's state said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StreamPlan {
     /// The stream's new state.
     pub state: StreamState,
     /// Events to keep.
     pub events: Vec<EventRow>,
-    /// Nothing of the delivery is to be stored: the stream is strict and it does not join.
-    pub refuse: bool,
+    /// `CloudEvents` of unknown types to keep.
+    pub others: Vec<OtherEvent>,
+    /// Of a refused delivery nothing is stored but when the stream was heard and by which key.
+    pub refuse: Option<NotTaken>,
+    /// Events above this height wake their subjects at this time and not before: the chain cannot have reached them yet.
+    pub waits_above: Option<(Height, Timestamp)>,
+    /// Events above this height are marked as taken back, and their subjects woken.
+    pub unverified_above: Option<Height>,
     /// Wakes the stream's own step at this time (to look after a gap).
     pub wake_at: Option<Timestamp>,
     /// Subjects to wake besides those of the events.
@@ -105,8 +144,10 @@ pub enum Ingested {
     },
     /// The same id was committed with another body. Nothing of this one was stored but the alarm.
     OtherBody,
-    /// The plan refused it; nothing was stored.
+    /// The plan refused it.
     Refused {
+        /// Why.
+        why: NotTaken,
         /// The stream's state now.
         state: StreamState,
     },
@@ -131,6 +172,8 @@ pub struct StreamRow {
     pub ignored: u64,
     /// Same id with another body, or same event with other content.
     pub conflicts: u64,
+    /// Events, whoever told them, that an indexer took back and that have not come again.
+    pub unverified: u64,
 }
 
 /// Reads that a stream's unproven hints have cost in the current window.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lessor::{
     domain::Height,
     provider::port::{
-        ChainIdentity, EventRow, Ingested, Spent, Store, StreamPlan, StreamState, Subject,
+        ChainIdentity, EventRow, Ingested, NotTaken, Spent, Store, StreamPlan, StreamState, Subject,
     },
 };
 use serde_json::json;
@@ -116,13 +116,14 @@ pub(crate) async fn events_that_nobody_handles_are_stored_and_counted_and_wake_n
     assert_eq!(store.next_due().await.unwrap(), None);
 }
 
-pub(crate) async fn a_refused_plan_stores_nothing(store: &dyn Store) {
-    let answer = store
-        .ingest(&delivery("a", b"a"), &|_| StreamPlan { refuse: true, ..plan(vec![event(5, 0)]) })
-        .await
-        .unwrap();
-    assert_eq!(answer, Ingested::Refused { state: StreamState::default() });
-    assert_eq!(store.stream("indexer").await.unwrap(), None);
+pub(crate) async fn a_refused_plan_stores_only_that_the_stream_was_heard(store: &dyn Store) {
+    let why = NotTaken::DoesNotJoin;
+    let refused = |_: &StreamState| StreamPlan { refuse: Some(why), ..plan(vec![event(5, 0)]) };
+    let answer = store.ingest(&delivery("a", b"a"), &refused).await.unwrap();
+    let heard = StreamState { heard_at: Some(at(0)), ..StreamState::default() };
+    assert_eq!(answer, Ingested::Refused { why, state: heard.clone() });
+    let row = store.stream("indexer").await.unwrap().unwrap();
+    assert_eq!((row.state, row.deliveries, row.events), (heard, 0, 0));
     assert_eq!(counts(&ingest(store, "a", vec![event(5, 0)]).await), (1, 0, 0));
 }
 
