@@ -18,6 +18,8 @@ use crate::{
 };
 
 const DOING: &str = "pull missed blocks";
+/// The most pages that one pull reads.
+const MAX_PAGES: usize = 16;
 /// How long one page may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -56,11 +58,20 @@ impl Pull {
         Ok(Self { indexers: found, node, http })
     }
 
-    async fn page(&self, base: &Url, from: Height, to: Height) -> Result<Page, ChainError> {
+    async fn page(
+        &self,
+        base: &Url,
+        from: Height,
+        to: Height,
+        cursor: Option<&str>,
+    ) -> Result<Page, ChainError> {
         let failed = |detail: String| unavailable(DOING, detail);
         let mut url = base.clone();
         url.set_path(&format!("{}/blocks", base.path().trim_end_matches('/')));
-        let request = self.http.get(url).query(&[("from", from.0), ("to", to.0)]);
+        let mut request = self.http.get(url).query(&[("from", from.0), ("to", to.0)]);
+        if let Some(cursor) = cursor {
+            request = request.query(&[("cursor", cursor)]);
+        }
         let mut answer =
             request.send().await.map_err(|error| failed(error.without_url().to_string()))?;
         if !answer.status().is_success() {
@@ -81,19 +92,30 @@ impl Pull {
 
 #[async_trait]
 impl Indexer for Pull {
+    fn reads_per_block(&self, stream: &str) -> u32 {
+        if self.indexers.contains_key(stream) { 0 } else { self.node.reads_per_block(stream) }
+    }
+
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
         let Some(base) = self.indexers.get(stream) else {
             return self.node.blocks(stream, from, to).await;
         };
-        let page = self.page(base, from, to).await?;
-        let blocks = page.events.into_iter().filter_map(|event| match event.payload {
-            Payload::Block(block) => Some(block),
-            _ => None,
-        });
-        Ok(Missed {
-            blocks: blocks.collect(),
-            through: Some(page.through),
-            complete: page.next_cursor.is_none(),
-        })
+        let mut missed = Missed { blocks: Vec::new(), through: None, complete: false };
+        let mut cursor = None;
+        // A block may be larger than a page, so the pages of one pull are read on.
+        for _ in 0..MAX_PAGES {
+            let page = self.page(base, from, to, cursor.as_deref()).await?;
+            missed.blocks.extend(page.events.into_iter().filter_map(|event| match event.payload {
+                Payload::Block(block) => Some(block),
+                _ => None,
+            }));
+            missed.through = Some(page.through);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                missed.complete = true;
+                break;
+            }
+        }
+        Ok(missed)
     }
 }

@@ -1,7 +1,7 @@
 //! Blocks that a stream missed, read from the node itself: the same events as the indexer would have sent.
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::node::{Node, unavailable};
 use crate::{
@@ -40,16 +40,30 @@ impl Node {
 
 #[async_trait]
 impl Indexer for Node {
+    /// The block itself and its results.
+    fn reads_per_block(&self, _stream: &str) -> u32 {
+        2
+    }
+
     /// The node knows no streams: every one gets the same. The last block comes also without events, so that the range is
     /// known to be read.
     async fn blocks(&self, _stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
         let from = from.max(Height(1));
         let last = to.min(Height(from.0.saturating_add(MAX_BLOCKS - 1)));
-        let read: Vec<(Block, BlockResults)> = stream::iter(from.0..=last.0)
+        let mut reads = stream::iter(from.0..=last.0)
             .map(|height| self.block(Height(height)))
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+            .buffered(CONCURRENCY);
+        let mut read: Vec<(Block, BlockResults)> = Vec::new();
+        while let Some(block) = reads.next().await {
+            match block {
+                Ok(block) => read.push(block),
+                // What came before it is whole; a node that is a block behind must not make it worth nothing.
+                Err(_) if !read.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let count = u64::try_from(read.len()).unwrap_or(u64::MAX);
+        let last = last.min(Height(from.0.saturating_add(count).saturating_sub(1)));
         let mut found: Vec<BlockEvent> = Vec::new();
         let mut prev = match read.first() {
             Some((first, _)) if from.0 > 1 => {

@@ -242,6 +242,8 @@ pub struct Stream {
     pub pull_url: String,
     pub backfill_after_s: u32,
     pub tolerance_s: u32,
+    /// The most blocks that are pulled for one gap.
+    pub backfill_blocks: u32,
 }
 
 impl Default for Stream {
@@ -255,6 +257,7 @@ impl Default for Stream {
             pull_url: String::new(),
             backfill_after_s: 10,
             tolerance_s: 300,
+            backfill_blocks: 600,
         }
     }
 }
@@ -285,7 +288,7 @@ impl Verifying {
 }
 
 /// Keys of a stream's table, for the check of unknown ones: the compiled-in file has no stream.
-const STREAM_KEYS: [&str; 8] = [
+const STREAM_KEYS: [&str; 9] = [
     "keys",
     "strict",
     "deleted",
@@ -294,6 +297,7 @@ const STREAM_KEYS: [&str; 8] = [
     "pull_url",
     "backfill_after_s",
     "tolerance_s",
+    "backfill_blocks",
 ];
 /// Tables whose keys are the operator's own words, or that may be left out key by key.
 const FREE_TABLES: [&str; 2] = ["prices.storage", "prices.gpu"];
@@ -466,6 +470,7 @@ impl Stream {
             pull_url: (!self.pull_url.is_empty()).then(|| self.pull_url.clone()),
             backfill_after: seconds(self.backfill_after_s),
             tolerance: seconds(self.tolerance_s),
+            backfill_blocks: self.backfill_blocks,
         })
     }
 }

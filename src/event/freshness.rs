@@ -18,6 +18,8 @@ pub struct Sightings {
     pub node_tip: Option<Height>,
     /// When that was first seen.
     pub node_moved_at: Option<Timestamp>,
+    /// When the node answered last.
+    pub node_seen_at: Option<Timestamp>,
 }
 
 /// How long is too long.
@@ -25,7 +27,7 @@ pub struct Sightings {
 pub struct Patience {
     /// Without a delivery or heartbeat the stream is deaf.
     pub silence: SignedDuration,
-    /// Without a new block at our node the chain stands still.
+    /// Without a new block at our node the chain stands still; without an answer the node is silent.
     pub standstill: SignedDuration,
     /// The indexer may be this many blocks behind our node.
     pub lag: u64,
@@ -48,6 +50,11 @@ pub enum Freshness {
         /// When it was first seen.
         since: Timestamp,
     },
+    /// It is heard, and our node gives no answer: nobody can say whether the indexer keeps up, or whether the chain goes on.
+    NodeSilent {
+        /// When the node answered last.
+        since: Timestamp,
+    },
     /// It is heard, and the indexer is too far behind our node.
     Behind {
         /// By how many blocks.
@@ -63,6 +70,7 @@ impl Freshness {
             Self::Live => "live",
             Self::Deaf { .. } => "deaf",
             Self::Halted { .. } => "halted",
+            Self::NodeSilent { .. } => "node_silent",
             Self::Behind { .. } => "behind",
         }
     }
@@ -85,7 +93,9 @@ pub fn judge(sightings: &Sightings, patience: &Patience, now: Timestamp) -> Fres
     let passed = |since: Timestamp, limit| now.duration_since(since) > limit;
     let silent = sightings.heard_at.is_none_or(|heard| passed(heard, patience.silence));
     let indexer_ahead = !silent && sightings.indexer_tip > sightings.node_tip;
+    let node_is_young = sightings.node_seen_at.is_some_and(|at| !passed(at, patience.standstill));
     if let (Some(tip), Some(since)) = (sightings.node_tip, sightings.node_moved_at)
+        && node_is_young
         && passed(since, patience.standstill)
         && !indexer_ahead
     {
@@ -93,6 +103,11 @@ pub fn judge(sightings: &Sightings, patience: &Patience, now: Timestamp) -> Fres
     }
     if silent {
         return Freshness::Deaf { since: sightings.heard_at };
+    }
+    if let Some(since) = sightings.node_seen_at
+        && !node_is_young
+    {
+        return Freshness::NodeSilent { since };
     }
     let behind = sightings
         .node_tip
@@ -124,6 +139,7 @@ mod tests {
             indexer_tip: Some(Height(indexer)),
             node_tip: Some(Height(node)),
             node_moved_at: Some(at(moved)),
+            node_seen_at: Some(at(1095)),
         }
     }
 
@@ -146,6 +162,14 @@ mod tests {
             judge(&Sightings::default(), &PATIENCE, at(1100)),
             Freshness::Deaf { since: None }
         );
+    }
+
+    #[test]
+    fn a_node_that_gives_no_answer_is_silent_and_not_a_chain_that_stands_still() {
+        let heard = Sightings { node_seen_at: Some(at(1000)), ..sightings(1099, 100, 100, 900) };
+        assert_eq!(judge(&heard, &PATIENCE, at(1100)), Freshness::NodeSilent { since: at(1000) });
+        let unheard = Sightings { heard_at: Some(at(1000)), ..heard };
+        assert_eq!(judge(&unheard, &PATIENCE, at(1100)), Freshness::Deaf { since: Some(at(1000)) });
     }
 
     #[test]

@@ -197,6 +197,12 @@ impl Link {
         self.advance(through)
     }
 
+    /// Gives up the open gap: its blocks are not asked for. Returns whether there was one.
+    pub fn give_up_gap(&mut self) -> bool {
+        let Some(last) = self.ahead.first().map(|run| run.last) else { return false };
+        self.advance(last)
+    }
+
     /// Forgets what is above `limit`, a height that the chain cannot have reached: what was taken at its word before our own
     /// node could be asked. A cursor up there is no cursor; the stream begins anew with its next block. Returns whether
     /// anything was forgotten.

@@ -94,6 +94,7 @@ fn operator() -> Routes {
         .routes(routes!(r::stream::follow))
         .routes(routes!(r::policy::get, r::policy::put))
         .routes(routes!(r::policy::versions))
+        .routes(routes!(r::streams::rewind))
         .routes(routes!(r::audit::list))
         .routes(routes!(r::tick::tick))
 }

@@ -1,4 +1,7 @@
-//! What nothing but a stream's word stands behind: proven by reads of the chain that are counted, or forgotten.
+//! What nothing but a stream's word stands behind: looked at by reads of the chain that are counted, or forgotten.
+//!
+//! That goes for what is known too: a deployment of ours that a stream names is looked at once for each block that is claimed,
+//! and the stream pays for it. What is due on our own account (a deadline, a tenant's manifest, an effect's end) never waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +15,8 @@ use crate::domain::{BidState, DeploymentId, Height};
 
 /// Reads of the chain that looking at one deployment costs.
 const READS_PER_DEPLOYMENT: u32 = 4;
+/// Reads that comparing rows and chain costs, with those for the registration.
+const READS_PER_COMPARISON: u32 = 9;
 /// Reads that proving any number of hints by lists costs, while each list is one page.
 const READS_PER_PROOF: u32 = 3;
 /// So few unproven hints are looked at one by one, which is quicker than reading lists.
@@ -33,15 +38,16 @@ pub(super) struct Prepaid {
 }
 
 impl Provider {
-    /// Separates hints of something that is on chain and matters from those of nothing, without letting a stream that
-    /// lies cost more reads than its budget. Few hints are looked at one by one; many are compared with three lists.
+    /// Separates hints that are to be looked at from those of nothing, without letting a stream that lies cost more reads than
+    /// its budget. What is known is looked at when it can say anything new. Of what is not known, few hints are looked at one
+    /// by one; many are compared with three lists.
     pub(super) async fn prove(
         &self,
-        unproven: Vec<Loaded>,
+        hints: Vec<Loaded>,
         tip: &Tip,
     ) -> Result<(Vec<Loaded>, u32), Error> {
         let mut by_stream: BTreeMap<String, Vec<Loaded>> = BTreeMap::new();
-        for loaded in unproven {
+        for loaded in hints {
             by_stream.entry(loaded.hinted_by.clone().unwrap_or_default()).or_default().push(loaded);
         }
         let mut proven = Vec::new();
@@ -50,6 +56,12 @@ impl Provider {
             let limit =
                 self.settings().streams.get(&name).map_or(300, |stream| stream.reads_per_minute);
             let now = self.clock.now();
+            let (known, hints): (Vec<Loaded>, Vec<Loaded>) =
+                hints.into_iter().partition(|hint| hint.state.is_some());
+            proven.extend(self.worth_a_look(&name, known, limit, now).await?);
+            if hints.is_empty() {
+                continue;
+            }
             let alone =
                 u32::try_from(hints.len()).unwrap_or(u32::MAX).saturating_mul(READS_PER_DEPLOYMENT);
             // Half of the budget is kept for lists, which prove any number of hints: a true order among lies is found.
@@ -72,6 +84,37 @@ impl Provider {
             }
         }
         Ok((proven, forgotten))
+    }
+
+    /// Which known subjects are to be looked at. A claim about a block that was looked at already says nothing new.
+    async fn worth_a_look(
+        &self,
+        stream: &str,
+        known: Vec<Loaded>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Loaded>, Error> {
+        let (old, new): (Vec<Loaded>, Vec<Loaded>) = known
+            .into_iter()
+            .partition(|known| known.hint.is_some() && known.hint <= looked_at(known));
+        let old: Vec<_> = old.into_iter().map(|known| known.claim).collect();
+        self.store.forget(&old).await?;
+        let mut worth = Vec::new();
+        let mut later = Vec::new();
+        for known in new {
+            let reads = match known.claim.subject {
+                Subject::Provider => READS_PER_COMPARISON,
+                _ => READS_PER_DEPLOYMENT,
+            };
+            // A quarter is kept for the lists that find a true order among lies.
+            if self.may_read(stream, reads, limit - limit / 4, now).await? {
+                worth.push(known);
+            } else {
+                later.push(known);
+            }
+        }
+        self.put_off(later, None).await?;
+        Ok(worth)
     }
 
     /// Whether a stream may cost so many reads, out of those that were taken from its budget before where there are some.
@@ -165,6 +208,15 @@ impl Provider {
 struct Listed {
     matters: BTreeSet<DeploymentId>,
     at: Height,
+}
+
+/// The height that the last look at a known subject showed.
+fn looked_at(known: &Loaded) -> Option<Height> {
+    let name = match known.claim.subject {
+        Subject::Provider => "reconciled_height",
+        _ => "seen_at",
+    };
+    known.state.as_ref()?.get(name)?.as_u64().map(Height)
 }
 
 /// The highest block that a read may ask for: the tip was read a moment ago. A claim about a higher one must not keep a

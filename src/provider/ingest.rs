@@ -58,6 +58,7 @@ impl Provider {
             strict: stream.is_some_and(|stream| stream.strict),
             backfill_after: stream
                 .map_or(SignedDuration::from_secs(10), |stream| stream.backfill_after),
+            deaf_after: stream.map_or(SignedDuration::from_secs(90), |stream| stream.deaf_after),
             stream: &delivery.stream,
             believed: self.believed(claimed, delivery.received_at).await,
             key,
@@ -98,6 +99,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
     pub(super) strict: bool,
     pub(super) backfill_after: SignedDuration,
+    /// How long the stream may be silent.
+    pub(super) deaf_after: SignedDuration,
     pub(super) stream: &'a str,
     /// The highest block that the chain can have; `None` while no node has ever answered.
     pub(super) believed: Option<Height>,
@@ -138,6 +141,11 @@ pub(super) fn plan(
     }
     plan.judge_claims(events, context);
     plan.look_after_gap(state, context);
+    if state.heard_at.is_none() && context.key.is_some() {
+        // From now on the stream's own step sees to it that its silence is noticed.
+        let deaf_at = context.now.checked_add(context.deaf_after).ok();
+        plan.wake_at = plan.wake_at.or(deaf_at);
+    }
     plan
 }
 

@@ -37,6 +37,7 @@ pub mod stream;
 pub mod submit;
 pub mod tip;
 pub mod views;
+mod wish;
 pub mod workload;
 
 use std::{

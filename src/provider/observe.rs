@@ -57,16 +57,19 @@ impl Provider {
             });
         }
         self.check_identity().await?;
+        self.sighting(&tip, now).await;
         *held = Some((now, tip.clone()));
         Ok(tip)
     }
 
     /// Keeps the newest block as an observation, if it is another than the one that was kept, or that was long ago.
     pub(super) async fn keep_tip(&self, tip: &Tip) {
+        let now = self.clock.now();
+        let sighting = self.sighting(tip, now).await;
         let observation = Observation {
             key: "tip".to_owned(),
-            taken_at: self.clock.now(),
-            body: serde_json::to_value(tip).unwrap_or_default(),
+            taken_at: now,
+            body: serde_json::to_value(&sighting).unwrap_or_default(),
         };
         let kept = self.store.observation(&observation.key).await.ok().flatten();
         let is_known = kept.is_some_and(|kept| {

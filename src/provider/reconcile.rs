@@ -50,12 +50,19 @@ impl Provider {
         };
         let commit = Commit {
             state: Some(serde_json::to_value(&record).unwrap_or_default()),
-            wake: wake.into_iter().map(Subject::Deployment).collect(),
+            wake: wake.into_iter().map(Subject::Deployment).chain(self.streams()).collect(),
             wake_at: now.checked_add(pace).ok(),
             ..Commit::default()
         };
         self.store.commit(&loaded.claim, now, &commit).await?;
         Ok(())
+    }
+
+    /// The streams that are taken, each of which looks whether it is still heard.
+    fn streams(&self) -> Vec<Subject> {
+        let settings = self.settings();
+        let taken = settings.streams.iter().filter(|(_, stream)| !stream.deleted);
+        taken.map(|(name, _)| Subject::Stream(name.clone())).collect()
     }
 
     /// Compares the rows with three lists of the chain.

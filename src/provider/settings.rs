@@ -68,7 +68,7 @@ pub struct StreamSettings {
     pub deleted: bool,
     /// No delivery and no heartbeat for so long makes the stream deaf.
     pub deaf_after: SignedDuration,
-    /// Reads of the chain that unproven hints may cost a minute.
+    /// Reads of the chain that the stream may cost a minute: looking at what it names, and reading blocks that it missed.
     pub reads_per_minute: u32,
     /// Where missing blocks are pulled from; the node where none is set.
     pub pull_url: Option<String>,
@@ -76,4 +76,6 @@ pub struct StreamSettings {
     pub backfill_after: SignedDuration,
     /// How far the time of a delivery's signature may be from ours.
     pub tolerance: SignedDuration,
+    /// The most blocks that are pulled for one gap, the newest; older ones are left to the comparison of rows and chain.
+    pub backfill_blocks: u32,
 }

@@ -146,10 +146,9 @@ impl Provider {
             let above = claimed.iter().any(|loaded| loaded.hint > Some(next_of(tip)));
             let newer = if above { self.look_at_tip().await.ok() } else { None };
             let tip = newer.as_ref().unwrap_or(tip);
-            let (unproven, proven): (Vec<Loaded>, Vec<Loaded>) = claimed
-                .into_iter()
-                .partition(|loaded| loaded.state.is_none() && loaded.hinted_by.is_some());
-            let (true_hints, forgotten) = self.prove(unproven, tip).await?;
+            let (hints, proven): (Vec<Loaded>, Vec<Loaded>) =
+                claimed.into_iter().partition(|loaded| loaded.hinted_by.is_some());
+            let (true_hints, forgotten) = self.prove(hints, tip).await?;
             pass.forgotten += forgotten;
             let due = proven.into_iter().chain(true_hints);
             let outcomes: Vec<bool> = stream::iter(due)
@@ -173,7 +172,7 @@ impl Provider {
         let done = match &claim.subject {
             Subject::Deployment(id) => self.run_deployment(id.clone(), loaded, tip).await,
             Subject::Provider => self.run_provider(loaded, tip).await,
-            Subject::Stream(name) => self.run_stream(name.clone(), loaded).await,
+            Subject::Stream(name) => self.run_stream(name.clone(), loaded, tip).await,
             Subject::Account(_) => Ok(()),
         };
         let Err(error) = done else { return true };
@@ -205,10 +204,6 @@ impl Provider {
             })?),
             None => None,
         };
-        if before.is_none() && loaded.hint.is_some_and(|hint| hint > next_of(tip)) {
-            // Nothing is known of it but a claim about a block above the tip: it waits, and stays a mere hint.
-            return self.put_off(vec![loaded], None).await;
-        }
         let mut facts = self.deployment_facts(&id, before.as_ref(), &loaded, tip).await?;
         loop {
             let Advanced { commit, unobserved, .. } =

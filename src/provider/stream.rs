@@ -1,12 +1,21 @@
-//! The step of one stream: a gap that did not close by itself is pulled from the indexer, or from the node.
+//! The step of one stream: a gap that did not close by itself is pulled from the indexer, or from the node, and so is what a
+//! deaf stream does not tell, and what an operator asks for.
+//!
+//! The one surprising fact: not every missing block is pulled. Reads of the node come out of the stream's own budget, and
+//! what is older than a bound is left to the comparison of rows and chain, which finds everything that still matters.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
     Error, Kind, Provider,
     ingest::{Context, plan},
-    port::{AuditLine, Commit, Delivery, Loaded, Missed, StreamPlan, StreamState, Subject},
+    port::{
+        AuditLine, Commit, Delivery, Indexer, Ingested, Loaded, Missed, StreamPlan, StreamState,
+        Subject, Tip,
+    },
+    settings::StreamSettings,
 };
 use crate::{
     domain::Height,
@@ -18,87 +27,115 @@ use crate::{
 
 /// How long a pull that brought nothing waits for the next.
 const PULL_AGAIN: SignedDuration = SignedDuration::from_secs(5);
-/// The most blocks that an operator may ask for at once: two weeks of them.
-const MAX_BLOCKS: u64 = 200_000;
+/// How often what a deaf stream does not tell is pulled, and rows and chain compared.
+const DEAF_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+/// The most blocks of one pull.
+const PAGE: u64 = 32;
+/// The window in which a stream's reads are counted, in seconds of the host's clock.
+const BUDGET_WINDOW: i64 = 60;
+
+/// What a stream's subject keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StreamRecord {
+    /// Since when nothing has been heard for too long.
+    deaf_since: Option<Timestamp>,
+    /// The node's newest block when rows and chain were last compared because of that.
+    compared_at: Option<Height>,
+}
 
 impl Provider {
-    pub(super) async fn run_stream(&self, name: String, loaded: Loaded) -> Result<(), Error> {
+    pub(super) async fn run_stream(
+        &self,
+        name: String,
+        loaded: Loaded,
+        tip: &Tip,
+    ) -> Result<(), Error> {
         let settings = self.settings();
         let now = self.clock.now();
-        let wait = settings.streams.get(&name).map_or(PULL_AGAIN, |stream| stream.backfill_after);
+        let Some(stream) = settings.streams.get(&name).filter(|stream| !stream.deleted) else {
+            self.store.commit(&loaded.claim, now, &Commit::default()).await?;
+            return Ok(());
+        };
+        let record: StreamRecord =
+            loaded.state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
         let state = self.store.stream(&name).await?.map(|row| row.state).unwrap_or_default();
-        let since = state.gap_since.unwrap_or(now);
-        let due = since.saturating_add(wait).unwrap_or(Timestamp::MAX);
-        let mut again = None;
+        let mut step = StreamStep::new(&name, record, &state, stream, now);
+        step.judge_silence(tip);
         if let Some(wanted) = state.pull_wanted {
-            again = self.pull_wanted(&name, &state, wanted, now).await?;
-        } else if state.link.gap().is_some() {
-            again = Some(if now >= due { self.pull(&name, &state, now).await? } else { due });
+            let wait = self.pull_wanted(&name, &state, wanted, tip, now).await?;
+            step.wake_within(wait);
+        } else if let Some(missing) = step.missing(tip) {
+            let wait = self.pull(&name, stream, missing, tip, now).await?;
+            step.wake_within(wait);
         }
         let commit = Commit {
-            state: Some(serde_json::json!({})),
-            wake_at: again.filter(|_| self.indexer.is_some()),
+            state: Some(serde_json::to_value(step.record).unwrap_or_default()),
+            wake_at: step.wake_at,
+            wake: step.wake,
+            audit: step.audit,
             ..Commit::default()
         };
         self.store.commit(&loaded.claim, self.clock.now(), &commit).await?;
         Ok(())
     }
 
-    /// Asks for a stream's blocks to be pulled now: those of its gap, or the range that is given; `from` alone goes up to the
-    /// end of the gap, or to the newest block of the stream. What was asked for before is replaced.
-    ///
-    /// # Errors
-    /// `stream_not_found`, `nothing_missing` without a range and a gap, `range_invalid`; when the store gives no answer.
-    pub async fn backfill(
+    /// Pulls some of the missing blocks. Returns how long until it goes on.
+    async fn pull(
         &self,
         name: &str,
-        from: Option<Height>,
-        to: Option<Height>,
-        actor: &str,
-    ) -> Result<Gap, Error> {
-        if !self.settings().streams.contains_key(name) {
-            return Err(Error::not_found("stream_not_found", format!("{name:?} is no stream")));
+        stream: &StreamSettings,
+        missing: Gap,
+        tip: &Tip,
+        now: Timestamp,
+    ) -> Result<SignedDuration, Error> {
+        let Some(indexer) = &self.indexer else { return Ok(DEAF_AGAIN) };
+        let (from, to) = (missing.from.0.max(1), missing.to.0.min(tip.height.0));
+        if from > to {
+            return Ok(PULL_AGAIN);
         }
-        let state = self.store.stream(name).await?.map(|row| row.state).unwrap_or_default();
-        let wanted = range(&state, from, to)?;
-        let now = self.clock.now();
-        self.store
-            .change_stream(name, &|state| StreamState {
-                pull_wanted: Some(wanted),
-                ..state.clone()
-            })
-            .await?;
-        let line = AuditLine {
-            at: now,
-            actor: actor.to_owned(),
-            action: "backfill".to_owned(),
-            subject: format!("stream/{name}"),
-            reason: format!("blocks {} to {} were asked for", wanted.from, wanted.to),
-        };
-        self.store.audit(&[line]).await?;
-        self.store.wake(&[Subject::Stream(name.to_owned())], None, now).await?;
-        self.poke.notify_one();
-        Ok(wanted)
+        let blocks = to - from + 1;
+        let most = u64::from(stream.backfill_blocks);
+        if blocks > most {
+            return self.skip(name, stream, indexer.as_ref(), from, to - most, now).await;
+        }
+        let cost = u64::from(indexer.reads_per_block(name));
+        let page = self.afford(name, stream, cost, blocks.min(PAGE), now).await?;
+        let Some(page) = page else { return Ok(until_next_window(now)) };
+        let (from, to) = (Height(from), Height(from + page - 1));
+        let missed = indexer.blocks(name, from, to).await?;
+        self.check(&missed, from, to).await?;
+        tracing::info!(stream = %name, %from, %to, blocks = missed.blocks.len(), "missed blocks were pulled");
+        let moved = self.keep(name, missed, now, None).await?;
+        Ok(if moved { SignedDuration::ZERO } else { PULL_AGAIN })
     }
 
-    /// Pulls what fits one answer of the blocks that an operator wants. Returns when to look again.
+    /// Pulls some of the blocks that an operator wants, which no budget holds up. Returns how long until it goes on.
     async fn pull_wanted(
         &self,
         name: &str,
         state: &StreamState,
         wanted: Gap,
+        tip: &Tip,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
-        let Some(indexer) = &self.indexer else { return Ok(None) };
-        let Missed { blocks, through, complete } =
-            indexer.blocks(name, wanted.from, wanted.to).await?;
-        tracing::info!(stream = %name, from = %wanted.from, to = %wanted.to, blocks = blocks.len(), complete, "a range was pulled");
-        // Only what begins where the stream stands tells that nothing is missing up to there.
-        let joins = state.link.cursor().is_none_or(|cursor| wanted.from <= next(cursor.height));
-        self.keep(name, blocks, through.filter(|_| joins), now).await?;
-        let reached = through.map(|block| block.height).filter(|_| !complete);
-        let left = reached.map(|reached| Gap { from: next(reached), to: wanted.to });
-        let left = left.filter(|left| left.from <= left.to && left.from > wanted.from);
+    ) -> Result<SignedDuration, Error> {
+        let Some(indexer) = &self.indexer else { return Ok(DEAF_AGAIN) };
+        let to = wanted.to.min(tip.height).min(Height(wanted.from.0.saturating_add(PAGE - 1)));
+        let mut through = None;
+        if wanted.from <= to {
+            let missed = indexer.blocks(name, wanted.from, to).await?;
+            self.check(&missed, wanted.from, to).await?;
+            through = missed.through;
+            tracing::info!(stream = %name, from = %wanted.from, %to, blocks = missed.blocks.len(), "blocks that were asked for were pulled");
+            // Only what begins where the stream stands tells that nothing is missing up to there.
+            let joins =
+                state.link.cursor().is_none_or(|cursor| wanted.from <= above(cursor.height));
+            let missed = Missed { through: through.filter(|_| joins), ..missed };
+            self.keep(name, missed, now, None).await?;
+        }
+        let left = through
+            .map(|through| Gap { from: above(through.height), to: wanted.to })
+            .filter(|left| left.from > wanted.from && left.from <= left.to.min(tip.height));
         let settle = |state: &StreamState| {
             let mut state = state.clone();
             if state.pull_wanted == Some(wanted) {
@@ -106,58 +143,101 @@ impl Provider {
             }
             state
         };
-        let state = self.store.change_stream(name, &settle).await?;
-        let goes_on = state.pull_wanted.is_some() || state.link.gap().is_some();
-        Ok(goes_on.then(|| self.clock.now()))
+        self.store.change_stream(name, &settle).await?;
+        Ok(SignedDuration::ZERO)
     }
 
-    /// Pulls what fits one answer of the missing blocks. Returns when to look again.
-    async fn pull(
+    /// Leaves blocks up to `last` to the comparison of rows and chain: the stream goes on behind them.
+    async fn skip(
         &self,
         name: &str,
-        state: &StreamState,
+        stream: &StreamSettings,
+        indexer: &dyn Indexer,
+        from: u64,
+        last: u64,
         now: Timestamp,
-    ) -> Result<Timestamp, Error> {
-        let (Some(indexer), Some(gap)) = (&self.indexer, state.link.gap()) else { return Ok(now) };
-        let Missed { blocks, through, complete } = indexer.blocks(name, gap.from, gap.to).await?;
-        tracing::info!(stream = %name, from = %gap.from, to = %gap.to, blocks = blocks.len(), complete, "a gap was pulled");
-        self.keep(name, blocks, through, now).await?;
-        let wait = if complete { SignedDuration::ZERO } else { PULL_AGAIN };
-        Ok(self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX))
+    ) -> Result<SignedDuration, Error> {
+        let cost = u64::from(indexer.reads_per_block(name));
+        if self.afford(name, stream, cost, 1, now).await?.is_none() {
+            return Ok(until_next_window(now));
+        }
+        let at = Height(last);
+        let missed = indexer.blocks(name, at, at).await?;
+        self.check(&missed, at, at).await?;
+        let why = format!(
+            "blocks {from} to {last} are too many to be pulled; open orders, own bids and own leases are compared with the chain instead"
+        );
+        let moved = self.keep(name, missed, now, Some(why)).await?;
+        Ok(if moved { SignedDuration::ZERO } else { PULL_AGAIN })
     }
 
-    /// Commits pulled blocks as a delivery of their own.
+    /// How many of `blocks` the stream's budget pays for now, at `cost` reads each; `None` when none. Half of the budget stays
+    /// for hints.
+    async fn afford(
+        &self,
+        name: &str,
+        stream: &StreamSettings,
+        cost: u64,
+        blocks: u64,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Error> {
+        if cost == 0 {
+            return Ok(Some(blocks));
+        }
+        let limit = stream.reads_per_minute / 2;
+        let reads = |blocks: u64| u32::try_from(blocks * cost).unwrap_or(u32::MAX);
+        let spent = self.store.spend(name, reads(blocks), limit, now).await?;
+        if spent.granted {
+            return Ok(Some(blocks));
+        }
+        let left = u64::from(limit.saturating_sub(spent.reads)) / cost;
+        let is_granted = left > 0 && self.store.spend(name, reads(left), limit, now).await?.granted;
+        Ok(is_granted.then_some(left))
+    }
+
+    /// What comes from outside passes the same rules whether it is pushed or pulled.
+    async fn check(&self, missed: &Missed, from: Height, to: Height) -> Result<(), Error> {
+        let refused = |detail: String| {
+            Err(Error::new(Kind::Upstream, "chain_unavailable", format!("pulled blocks: {detail}")))
+        };
+        let chain = self.chain_name().await?;
+        for block in &missed.blocks {
+            if block.chain_id != chain {
+                return refused(format!("{:?} is another chain than {chain:?}", block.chain_id));
+            }
+            if !(from..=to).contains(&block.at.height) {
+                return refused(format!("{} was not asked for ({from} to {to})", block.at.height));
+            }
+        }
+        match missed.through {
+            Some(through) if through.height > to => {
+                refused(format!("through {} is above {to}, the last asked for", through.height))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits pulled blocks as a delivery of their own; `skipped` says why those before them are left out. Returns whether the
+    /// stream moved on.
     async fn keep(
         &self,
         name: &str,
-        blocks: Vec<BlockEvent>,
-        through: Option<BlockRef>,
+        missed: Missed,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let events: Vec<CloudEvent> = blocks.into_iter().map(pulled).collect();
-        let body = serde_json::to_vec(&events).unwrap_or_default();
-        let digest: [u8; 32] = Sha256::digest(&body).into();
-        let delivery = Delivery {
-            stream: name.to_owned(),
-            id: format!("backfill-{}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
-            digest,
-            received_at: now,
-            origin: "backfill",
-        };
-        let context = Context {
-            provider: &self.address,
-            now,
-            strict: false,
-            backfill_after: PULL_AGAIN,
-            stream: name,
-            // No more was asked for than the node has.
-            believed: None,
-            // What we fetched ourselves does not show that the indexer lives.
-            key: None,
-        };
-        let joined = |mut plan: StreamPlan| {
-            if let Some(through) = through {
-                plan.state.link.backfilled(through);
+        skipped: Option<String>,
+    ) -> Result<bool, Error> {
+        let events: Vec<CloudEvent> = missed.blocks.into_iter().map(pulled).collect();
+        let delivery = own_delivery(name, "backfill", &events, now);
+        let context = Context { backfill_after: PULL_AGAIN, ..self.own_context(name, now) };
+        let joined = |state: &StreamState| {
+            let mut plan = plan(state, &events, &context);
+            let moved = missed.through.is_some_and(|through| plan.close_up_to(through));
+            if let Some(why) = &skipped {
+                if !moved {
+                    plan.state.link.give_up_gap();
+                }
+                plan.wake.push(Subject::Provider);
+                plan.audit.push(line(name, "lessor", "reconciled", why.clone(), now));
             }
             if plan.state.link.gap().is_none() {
                 plan.state.gap_since = None;
@@ -165,37 +245,160 @@ impl Provider {
             }
             plan
         };
-        self.store.ingest(&delivery, &|state| joined(plan(state, &events, &context))).await?;
-        Ok(())
+        let before = self.store.stream(name).await?.map(|row| row.state.link);
+        let Ingested::Accepted { state, .. } = self.store.ingest(&delivery, &joined).await? else {
+            return Ok(false);
+        };
+        Ok(before != Some(state.link))
+    }
+
+    /// The context of what no indexer sent.
+    pub(super) fn own_context<'a>(&'a self, name: &'a str, now: Timestamp) -> Context<'a> {
+        Context {
+            provider: &self.address,
+            now,
+            strict: false,
+            backfill_after: SignedDuration::ZERO,
+            deaf_after: SignedDuration::ZERO,
+            stream: name,
+            // No more was asked for than the node has.
+            believed: None,
+            // What we fetched ourselves does not show that the indexer lives.
+            key: None,
+        }
     }
 }
 
-fn next(height: Height) -> Height {
+impl StreamPlan {
+    /// Everything up to this block is here. Returns whether that moved the stream on.
+    fn close_up_to(&mut self, through: BlockRef) -> bool {
+        let before = self.state.link.cursor();
+        self.state.link.backfilled(through);
+        self.state.link.cursor() != before
+    }
+}
+
+/// One step of a stream as it grows.
+struct StreamStep<'a> {
+    name: &'a str,
+    record: StreamRecord,
+    state: &'a StreamState,
+    settings: &'a StreamSettings,
+    now: Timestamp,
+    wake_at: Option<Timestamp>,
+    wake: Vec<Subject>,
+    audit: Vec<AuditLine>,
+}
+
+impl<'a> StreamStep<'a> {
+    fn new(
+        name: &'a str,
+        record: StreamRecord,
+        state: &'a StreamState,
+        settings: &'a StreamSettings,
+        now: Timestamp,
+    ) -> Self {
+        let (wake_at, wake, audit) = (None, Vec::new(), Vec::new());
+        Self { name, record, state, settings, now, wake_at, wake, audit }
+    }
+
+    fn wake_within(&mut self, wait: SignedDuration) {
+        self.wake_by(self.now.saturating_add(wait).unwrap_or(Timestamp::MAX));
+    }
+
+    fn wake_by(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Whether the stream has been silent for too long; while it is, rows and chain are compared with every new block.
+    fn judge_silence(&mut self, tip: &Tip) {
+        let deaf_at = self
+            .state
+            .heard_at
+            .map(|heard| heard.saturating_add(self.settings.deaf_after).unwrap_or(Timestamp::MAX));
+        match deaf_at {
+            // A stream that was never heard is not set up yet.
+            None => {}
+            Some(deaf_at) if self.now <= deaf_at => {
+                if self.record.deaf_since.is_some() {
+                    self.note("heard", "the stream is heard again".to_owned());
+                }
+                self.record = StreamRecord::default();
+                // Due a moment later than deaf, since deaf is longer silent than allowed.
+                self.wake_by(
+                    deaf_at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(deaf_at),
+                );
+            }
+            Some(deaf_at) => {
+                if self.record.deaf_since.is_none() {
+                    self.record.deaf_since = Some(self.now);
+                    self.note("deaf", format!("nothing was heard in time, by {deaf_at}"));
+                }
+                if self.record.compared_at < Some(tip.height) {
+                    self.record.compared_at = Some(tip.height);
+                    self.wake.push(Subject::Provider);
+                }
+                self.wake_within(DEAF_AGAIN);
+            }
+        }
+    }
+
+    /// The blocks to pull now.
+    fn missing(&mut self, tip: &Tip) -> Option<Gap> {
+        if let Some(gap) = self.state.link.gap() {
+            let since = self.state.gap_since.unwrap_or(self.now);
+            let due = since.saturating_add(self.settings.backfill_after).unwrap_or(Timestamp::MAX);
+            if self.now < due {
+                self.wake_by(due);
+                return None;
+            }
+            return Some(gap);
+        }
+        let cursor = self.state.link.cursor().filter(|_| self.record.deaf_since.is_some())?;
+        (cursor.height < tip.height).then(|| Gap { from: above(cursor.height), to: tip.height })
+    }
+
+    fn note(&mut self, action: &str, reason: String) {
+        self.audit.push(line(self.name, "lessor", action, reason, self.now));
+    }
+}
+
+pub(super) fn above(height: Height) -> Height {
     Height(height.0.saturating_add(1))
 }
 
-/// The blocks that an operator wants.
-fn range(state: &StreamState, from: Option<Height>, to: Option<Height>) -> Result<Gap, Error> {
-    let gap = state.link.gap();
-    let from = from.or_else(|| gap.map(|gap| gap.from));
-    let newest = || state.link.highest().map(|block| block.height);
-    let to = to.or_else(|| gap.map(|gap| gap.to)).or_else(newest);
-    let (Some(from), Some(to)) = (from, to) else {
-        let detail = "the stream has no gap, and no range was given";
-        return Err(Error::new(Kind::Conflict, "nothing_missing", detail));
-    };
-    let refused =
-        |detail: String| Err(Error::new(Kind::Invalid(Vec::new()), "range_invalid", detail));
-    if from.0 == 0 || from > to {
-        return refused(format!(
-            "from is {from} and to is {to}; heights are 1 and above, in order"
-        ));
+/// How long until the stream's reads are counted anew.
+fn until_next_window(now: Timestamp) -> SignedDuration {
+    SignedDuration::from_secs(BUDGET_WINDOW - now.as_second().rem_euclid(BUDGET_WINDOW))
+}
+
+pub(super) fn line(
+    stream: &str,
+    actor: &str,
+    action: &str,
+    reason: String,
+    at: Timestamp,
+) -> AuditLine {
+    let subject = format!("stream/{stream}");
+    AuditLine { at, actor: actor.to_owned(), action: action.to_owned(), subject, reason }
+}
+
+/// A delivery that nobody sent.
+pub(super) fn own_delivery(
+    stream: &str,
+    origin: &'static str,
+    events: &[CloudEvent],
+    now: Timestamp,
+) -> Delivery {
+    let body = serde_json::to_vec(events).unwrap_or_default();
+    let digest: [u8; 32] = Sha256::digest(&body).into();
+    Delivery {
+        stream: stream.to_owned(),
+        id: format!("{origin}-{}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
+        digest,
+        received_at: now,
+        origin,
     }
-    let blocks = to.0 - from.0;
-    if blocks >= MAX_BLOCKS {
-        return refused(format!("{from} to {to} are more than {MAX_BLOCKS} blocks"));
-    }
-    Ok(Gap { from, to })
 }
 
 fn pulled(block: BlockEvent) -> CloudEvent {

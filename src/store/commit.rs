@@ -52,11 +52,12 @@ async fn write(
     wake_all(connection, &commit.wake, now).await?;
     let deadlines_changed = replace_deadlines(connection, subject, &commit.deadlines).await?;
     count_changes(connection, &changed(commit, deadlines_changed)).await?;
-    if commit.state.is_none() && commit.wake_at.is_none() {
+    let waits = commit.wake_at.is_some() || commit.look_again.is_some();
+    if commit.state.is_none() && !waits {
         delete_subject(connection, claim).await?;
     }
     // Finds nothing when the subject was deleted just now; it was not if it was woken during the step.
-    finish(connection, claim, commit.state.as_ref(), commit.wake_at).await
+    finish(connection, claim, commit.state.as_ref(), commit.wake_at, commit.look_again).await
 }
 
 /// The kinds of rows that pages show and that a commit changes.

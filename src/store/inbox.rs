@@ -306,6 +306,7 @@ impl Sqlite {
             let StreamState { heard_at, keys_used, .. } = plan.state;
             let state = StreamState { heard_at, keys_used, ..state };
             set_stream_state(&mut tx, &delivery.stream, &state).await?;
+            count_changes(&mut tx, &[Topic::Streams]).await?;
             tx.commit().await?;
             return Ok(Ingested::Refused { why, state });
         }

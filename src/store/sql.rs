@@ -241,11 +241,14 @@ pub(super) const WAITING: &str = "
     SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects WHERE hinted = 1 LIMIT $2) AS h)
          + (SELECT count(*) FROM
                (SELECT 1 FROM subjects WHERE hinted = 0 AND ready_at <= $1 LIMIT $2) AS k)";
-/// `$2` is the stream that hints at deployments, or null: then they stand on more than a hint.
+/// `$2` is the stream whose word alone wakes deployments and the provider, or null: then it is on our own account
+/// (`own_due_at`), which also ends the waiting of a subject that was only put off.
 pub(super) const WAKE: &str = "
-    INSERT INTO subjects (subject, kind, hint, hinted_by, due_at)
+    INSERT INTO subjects (subject, kind, hint, hinted_by, due_at, own_due_at)
     SELECT value ->> 'subject', value ->> 'kind', value ->> 'hint',
-        CASE WHEN value ->> 'kind' = 'deployment' THEN $2 END, value ->> 'due_at'
+        CASE WHEN value ->> 'kind' IN ('deployment', 'provider') THEN $2 END, value ->> 'due_at',
+        CASE WHEN $2 IS NULL OR value ->> 'kind' NOT IN ('deployment', 'provider')
+            THEN value ->> 'due_at' END
     FROM json_each($1) WHERE true
     ON CONFLICT (subject) DO UPDATE SET
         wakes = subjects.wakes + 1,
@@ -253,7 +256,11 @@ pub(super) const WAKE: &str = "
             THEN subjects.due_at ELSE excluded.due_at END,
         hint = CASE WHEN subjects.hint > excluded.hint
             THEN subjects.hint ELSE coalesce(excluded.hint, subjects.hint) END,
-        hinted_by = CASE WHEN excluded.hinted_by IS NULL THEN NULL ELSE subjects.hinted_by END";
+        hinted_by = coalesce(excluded.hinted_by, subjects.hinted_by),
+        own_due_at = CASE WHEN subjects.own_due_at < excluded.own_due_at THEN subjects.own_due_at
+            ELSE coalesce(excluded.own_due_at, subjects.own_due_at) END,
+        free_at = CASE WHEN excluded.own_due_at IS NULL OR subjects.worker IS NOT NULL
+            OR subjects.failures > 0 THEN subjects.free_at ELSE 0 END";
 pub(super) const FIRE_DEADLINES: &str = "
     UPDATE deadlines SET fired = 1 WHERE fired = 0 AND due <= $1 RETURNING subject";
 pub(super) const ANY_DEADLINE_DUE: &str =
@@ -272,20 +279,30 @@ pub(super) const READY_SUBJECTS: &str = "
     WHERE hinted = $1 AND ready_at <= $2 AND kind <> 'account'
     ORDER BY ready_at LIMIT $3";
 /// A claim moves `due_at` to its own end. So a worker that dies leaves the subject due again then, and a wake during the
-/// step can be told by an earlier time.
+/// step can be told by an earlier time; `own_due_at` moves with it when it is due, so that what is due for a mere hint can be
+/// told.
 pub(super) const CLAIM: &str = "
-    UPDATE subjects SET worker = $2, fence = $3, due_at = $4, free_at = $4
+    UPDATE subjects SET worker = $2, fence = $3, due_at = $4, free_at = $4,
+        own_due_at = CASE WHEN own_due_at <= $5 THEN $4 ELSE own_due_at END
     WHERE subject IN (SELECT value FROM json_each($1)) AND ready_at <= $5
-    RETURNING subject, wakes, state, hint, hinted_by, failures";
+    RETURNING subject, wakes, state, hint,
+        CASE WHEN own_due_at = $4 THEN NULL ELSE hinted_by END AS hinted_by, failures";
 pub(super) const READY_WAKES: &str =
     "SELECT wakes FROM subjects WHERE subject = $1 AND ready_at <= $2";
 pub(super) const OWNED: &str =
     "SELECT wakes FROM subjects WHERE subject = $1 AND fence = $2 AND worker IS NOT NULL";
-/// `$3` is the new state, `$4` the wakes at the claim, `$5` when to wake by itself.
+/// `$3` is the new state, `$4` the wakes at the claim, `$5` when to wake by itself, `$6` when to look again for the hint.
 pub(super) const FINISH: &str = "
     UPDATE subjects SET
-        state = $3, hinted_by = NULL, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
-        due_at = CASE WHEN wakes = $4 THEN $5 WHEN $5 < due_at THEN $5 ELSE due_at END
+        state = $3, worker = NULL, free_at = 0, failures = 0, last_error = NULL,
+        hint = CASE WHEN wakes = $4 AND $6 IS NULL THEN NULL ELSE hint END,
+        hinted_by = CASE WHEN wakes = $4 AND $6 IS NULL THEN NULL ELSE hinted_by END,
+        due_at = CASE
+            WHEN wakes = $4 THEN CASE WHEN $6 < $5 THEN $6 ELSE coalesce($5, $6) END
+            WHEN $5 < due_at THEN $5 ELSE due_at END,
+        own_due_at = CASE
+            WHEN wakes = $4 OR own_due_at IS NULL OR own_due_at >= free_at THEN $5
+            WHEN $5 < own_due_at THEN $5 ELSE own_due_at END
     WHERE subject = $1 AND fence = $2";
 /// As [`FINISH`] for an account, which nobody claims: `$2` are the wakes that were seen, `$3` when to wake by itself.
 pub(super) const FINISH_ACCOUNT: &str = "
@@ -295,10 +312,13 @@ pub(super) const FINISH_ACCOUNT: &str = "
 /// Removes the subject unless it was woken since.
 pub(super) const DELETE_SUBJECT: &str =
     "DELETE FROM subjects WHERE subject = $1 AND fence = $2 AND wakes = $3";
+/// Without an error it is put off, and waits no longer than for what it wants on its own account.
 pub(super) const GIVE_BACK: &str = "
     UPDATE subjects SET
-        worker = NULL, free_at = $3,
-        due_at = CASE WHEN due_at < $3 THEN due_at ELSE $3 END,
+        worker = NULL,
+        free_at = CASE WHEN $4 IS NULL AND own_due_at < $3 THEN own_due_at ELSE $3 END,
+        due_at = CASE WHEN due_at < $3 THEN due_at WHEN own_due_at < $3 THEN own_due_at ELSE $3 END,
+        own_due_at = CASE WHEN own_due_at = free_at THEN $3 ELSE own_due_at END,
         failures = failures + CASE WHEN $4 IS NULL THEN 0 ELSE 1 END,
         last_error = coalesce($4, last_error)
     WHERE subject = $1 AND fence = $2 AND worker IS NOT NULL";
@@ -306,8 +326,14 @@ pub(super) const FORGET: &str = "
     DELETE FROM subjects
     WHERE hinted = 1 AND (subject, fence, wakes) IN
         (SELECT value ->> 'subject', value ->> 'fence', value ->> 'wakes' FROM json_each($1))";
-/// Of those that were to be forgotten, the ones that were woken since or have a state: free again, and due.
+/// Of those whose hint was worth nothing, the ones that have a state: as if it had not come. And all that were woken since:
+/// free again, and due.
 pub(super) const RELEASE: &str = "
+    UPDATE subjects SET
+        worker = NULL, free_at = 0, hint = NULL, hinted_by = NULL, due_at = own_due_at
+    WHERE state IS NOT NULL AND worker IS NOT NULL AND (subject, fence, wakes) IN
+        (SELECT value ->> 'subject', value ->> 'fence', value ->> 'wakes' FROM json_each($1))";
+pub(super) const RELEASE_WOKEN: &str = "
     UPDATE subjects SET worker = NULL, free_at = 0
     WHERE (subject, fence) IN
         (SELECT value ->> 'subject', value ->> 'fence' FROM json_each($1))

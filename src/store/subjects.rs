@@ -95,6 +95,7 @@ pub(super) async fn finish(
     claim: &Claim,
     state: Option<&Value>,
     wake_at: Option<Timestamp>,
+    look_again: Option<Timestamp>,
 ) -> Result<(), Failure> {
     query(sql::FINISH)
         .bind(Text(&claim.subject))
@@ -102,6 +103,7 @@ pub(super) async fn finish(
         .bind(state.map(Json))
         .bind(signed(claim.wakes))
         .bind(wake_at.map(Micros))
+        .bind(look_again.map(Micros))
         .execute(connection)
         .await?;
     Ok(())
@@ -390,6 +392,7 @@ impl Sqlite {
         let mut tx = self.write().await?;
         let forgotten = query(sql::FORGET).bind(Json(&rows)).execute(&mut *tx).await?;
         query(sql::RELEASE).bind(Json(&rows)).execute(&mut *tx).await?;
+        query(sql::RELEASE_WOKEN).bind(Json(&rows)).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(forgotten.rows_affected())
     }

@@ -1,4 +1,4 @@
-//! Indexers' streams: cursor, lag, gaps, keys.
+//! Indexers' streams: cursor, lag, gaps, keys, and what an operator decides about them.
 
 use axum::{
     Json,
@@ -100,4 +100,42 @@ pub async fn backfill(
     let (from, to) = (wish.from.map(Height), wish.to.map(Height));
     let wanted = state.provider.backfill(&stream, from, to, "operator").await?;
     Ok((StatusCode::ACCEPTED, Json(wanted.into())))
+}
+
+/// What becomes of a rewind that waits.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RewindDecision {
+    /// Whether what the indexer took back is taken back here too.
+    accept: bool,
+}
+
+/// Allow or turn down a rewind.
+///
+/// An indexer that takes back more blocks than it may alone waits for this (`rewind_waits`). Accepted, the stream goes on
+/// from that block, the events above it are marked as unverified, and everything they concern is compared with the chain.
+/// Nothing is undone.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/rewind",
+    tag = "operator",
+    operation_id = "decideRewind",
+    params(("stream" = String, Path, description = "A stream of the settings.", max_length = 128)),
+    request_body(content = RewindDecision),
+    responses((status = 200, description = "The stream, after it.", body = StreamView)),
+    security(("operator" = [])),
+    extensions(("x-problems" = json!([
+        "unsupported_media_type", "stream_not_found", "conflict", "store_unavailable",
+    ]))),
+)]
+pub async fn rewind(
+    state: State,
+    _: Operator,
+    Path(stream): Path<String>,
+    request: Request,
+) -> Result<Json<StreamView>, Problem> {
+    let decision: RewindDecision = extract::json(request).await?;
+    state.provider.decide_rewind(&stream, decision.accept, "operator").await?;
+    let view = views::stream(&state.provider, &stream).await?;
+    view.map(Json).ok_or_else(|| Problem::new(Code::StreamNotFound))
 }

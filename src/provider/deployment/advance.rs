@@ -489,7 +489,7 @@ impl<'a> Step<'a> {
         if leases.all(|lease| lease.is_compared(restore.number)) {
             self.record.restore = restore.number;
         } else {
-            self.wake_within(LOOK_AGAIN);
+            self.commit.look_again = self.facts.now.checked_add(LOOK_AGAIN).ok();
         }
     }
 
@@ -510,7 +510,7 @@ impl<'a> Step<'a> {
             self.wake_within(READ_AGAIN);
         }
         if self.facts.ahead {
-            self.wake_within(LOOK_AGAIN);
+            self.commit.look_again = self.facts.now.checked_add(LOOK_AGAIN).ok();
         }
         self.note_restore();
         let provider = &self.facts.provider;

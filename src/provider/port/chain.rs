@@ -219,6 +219,8 @@ pub struct Missed {
 /// Gives again the blocks that a stream missed, from the indexer's pull API or from the node.
 #[async_trait]
 pub trait Indexer: Send + Sync {
+    /// How many reads of the chain a block of this stream costs; 0 where its indexer is asked.
+    fn reads_per_block(&self, stream: &str) -> u32;
     /// The blocks from `from` to `to`, both included.
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
 }

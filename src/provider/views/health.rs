@@ -8,10 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::stream::streams;
-use crate::provider::{
-    Provider,
-    port::{MaintenanceState, Tip},
-};
+use crate::provider::{Provider, port::MaintenanceState, tip::TipSighting};
 
 /// Whether requests should be sent here, and what is wrong around this process.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -120,7 +117,7 @@ async fn chain(provider: &Provider) -> Condition {
     let Some(observed) = observed else {
         return Condition::degraded(name, "never_seen", "no node has answered yet".to_owned());
     };
-    let Ok(tip) = serde_json::from_value::<Tip>(observed.body) else {
+    let Ok(sighting) = serde_json::from_value::<TipSighting>(observed.body) else {
         return Condition::degraded(name, "never_seen", "no node has answered yet".to_owned());
     };
     // Asked at least as often as open orders are compared with the chain.
@@ -130,9 +127,11 @@ async fn chain(provider: &Provider) -> Condition {
         let message = format!("no node has answered since {}", seconds(observed.taken_at));
         return Condition::degraded(name, "silent", message);
     }
-    let standstill = provider.clock.now().duration_since(tip.time);
-    if standstill > limit {
-        let message = format!("the newest block is {} of {}", tip.height, seconds(tip.time));
+    let TipSighting { tip, moved_at } = sighting;
+    let moved_at = moved_at.unwrap_or(tip.time);
+    if provider.clock.now().duration_since(moved_at) > limit {
+        let message =
+            format!("block {} has been the newest since {}", tip.height, seconds(moved_at));
         return Condition::degraded(name, "halted", message);
     }
     Condition::good(name, "answers")
@@ -174,6 +173,10 @@ async fn each_stream(provider: &Provider) -> Vec<Condition> {
         let name = format!("stream/{}", stream.name);
         let heard = stream.heard_at.map_or_else(|| "never".to_owned(), seconds);
         match (stream.freshness, stream.gaps.first()) {
+            ("live", _) if let Some(claimed) = stream.above_tip => {
+                let message = format!("block {claimed} is claimed, which our node is far below");
+                Condition::degraded(name, "above_tip", message)
+            }
             ("live", None) => Condition::good(name, "live"),
             ("live", Some(gap)) => {
                 let message = format!("blocks {} to {} are missing", gap.from, gap.to);

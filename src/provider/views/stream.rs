@@ -1,5 +1,7 @@
 //! Indexers' streams: where each stands, whether it can be trusted to tell what happens, and who may send on it.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,6 +20,7 @@ use crate::{
         Error, Provider,
         port::{StreamRow, StreamState, Tip},
         settings::StreamSettings,
+        tip::TipSighting,
     },
 };
 
@@ -29,10 +32,11 @@ const LAG: u64 = 20;
 pub struct StreamView {
     /// Its name in the settings and in the webhook's path.
     pub name: String,
-    /// `live`, `deaf` (nothing is heard while the node goes on), `halted` (the node stands still too), `behind`.
+    /// `live`, `deaf` (nothing is heard while the node goes on), `halted` (the node stands still too), `behind`, `node_silent`
+    /// (it is heard, and the node gives no answer to compare it with).
     #[schema(example = "live")]
     pub freshness: &'static str,
-    /// Since when it is deaf or the chain halted.
+    /// Since when it is deaf, the chain halted, or the node silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
@@ -64,6 +68,9 @@ pub struct StreamView {
     /// The indexer took back what it sent above this block, and the operator has not agreed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewind_waits: Option<BlockView>,
+    /// The highest block that the indexer claims although our node is too far below it to believe that; it moves nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above_tip: Option<u64>,
     /// Whether a delivery that does not join is refused.
     pub strict: bool,
     /// Whether deliveries are answered with 410.
@@ -129,6 +136,10 @@ pub struct KeyView {
     pub not_after: Option<Timestamp>,
     /// Whether it is valid now.
     pub is_valid: bool,
+    /// When it signed a delivery last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// What came on a stream so far.
@@ -144,10 +155,12 @@ pub struct StreamCounts {
     pub ignored: u64,
     /// The same id with another body, or the same event with other content.
     pub conflicts: u64,
+    /// Events, whoever told them, that an indexer took back and that have not come again.
+    pub unverified: u64,
 }
 
 impl KeyView {
-    fn of(key: &StreamKey, now: Timestamp) -> Self {
+    fn of(key: &StreamKey, used: &BTreeMap<String, Timestamp>, now: Timestamp) -> Self {
         Self {
             name: key.name.clone(),
             label: key.key.label(),
@@ -158,6 +171,7 @@ impl KeyView {
             not_before: key.not_before,
             not_after: key.not_after,
             is_valid: key.is_valid(now),
+            last_used_at: used.get(&key.name).copied(),
         }
     }
 }
@@ -166,13 +180,19 @@ impl KeyView {
 struct Present {
     now: Timestamp,
     tip: Option<Tip>,
+    moved_at: Option<Timestamp>,
+    seen_at: Option<Timestamp>,
 }
 
 impl Present {
     async fn read(provider: &Provider) -> Result<Self, Error> {
         let now = provider.clock.now();
         let observed = provider.store.observation("tip").await?;
-        Ok(Self { now, tip: observed.and_then(|found| serde_json::from_value(found.body).ok()) })
+        let seen_at = observed.as_ref().map(|found| found.taken_at);
+        let sighting: Option<TipSighting> =
+            observed.and_then(|found| serde_json::from_value(found.body).ok());
+        let moved_at = sighting.as_ref().and_then(|sighting| sighting.moved_at);
+        Ok(Self { now, tip: sighting.map(|sighting| sighting.tip), moved_at, seen_at })
     }
 
     fn freshness(&self, state: &StreamState, silence: SignedDuration) -> Freshness {
@@ -180,7 +200,8 @@ impl Present {
             heard_at: state.heard_at,
             indexer_tip: state.indexer_tip.map(|(height, _)| height),
             node_tip: self.tip.as_ref().map(|tip| tip.height),
-            node_moved_at: self.tip.as_ref().map(|tip| tip.time),
+            node_moved_at: self.moved_at,
+            node_seen_at: self.seen_at,
         };
         let patience = Patience { silence, standstill: silence, lag: LAG };
         freshness::judge(&sightings, &patience, self.now)
@@ -193,12 +214,13 @@ impl Present {
             duplicates: row.duplicates,
             ignored: row.ignored,
             conflicts: row.conflicts,
+            unverified: row.unverified,
         });
         let state = row.map(|row| row.state).unwrap_or_default();
         let freshness = self.freshness(&state, settings.deaf_after);
         let since = match freshness {
             Freshness::Deaf { since } => since,
-            Freshness::Halted { since, .. } => Some(since),
+            Freshness::Halted { since, .. } | Freshness::NodeSilent { since } => Some(since),
             Freshness::Live | Freshness::Behind { .. } => None,
         };
         let indexer_height = state.indexer_tip.map(|(height, _)| height);
@@ -226,10 +248,15 @@ impl Present {
             gaps: gap.into_iter().collect(),
             backfill: state.pull_wanted.map(GapView::from),
             rewind_waits: state.rewind_waits.map(BlockView::from),
+            above_tip: state.above_tip.map(|height| height.0),
             strict: settings.strict,
             deleted: settings.deleted,
             reads_per_minute: settings.reads_per_minute,
-            keys: settings.keys.iter().map(|key| KeyView::of(key, self.now)).collect(),
+            keys: settings
+                .keys
+                .iter()
+                .map(|key| KeyView::of(key, &state.keys_used, self.now))
+                .collect(),
             counts,
         }
     }

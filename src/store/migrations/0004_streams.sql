@@ -12,3 +12,7 @@ CREATE TABLE other_events (
 -- 1: an indexer took the event's block back, and the event has not come again since.
 ALTER TABLE events ADD COLUMN unverified BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX events_unverified ON events (height) WHERE unverified = 1;
+
+-- When a subject is due on our own account, without what is due only because a stream hinted at it.
+ALTER TABLE subjects ADD COLUMN own_due_at BIGINT;
+UPDATE subjects SET own_due_at = due_at WHERE state IS NOT NULL OR hinted_by IS NULL;

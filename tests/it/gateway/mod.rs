@@ -13,6 +13,7 @@ mod problems;
 mod replay;
 mod server;
 mod session;
+mod streams;
 mod tokens;
 mod webhooks;
 mod wire;

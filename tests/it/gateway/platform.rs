@@ -2,9 +2,13 @@
 
 use axum::body::Body;
 use jiff::SignedDuration;
+use lessor::provider::port::Store as _;
 use serde_json::Value;
 
-use super::world::{OPERATOR_TOKEN, World, request, start};
+use super::{
+    webhooks::{Sender, block},
+    world::{OPERATOR_TOKEN, World, request, start},
+};
 
 fn condition<'a>(health: &'a Value, name: &str) -> &'a Value {
     let conditions = health["conditions"].as_array().unwrap();
@@ -35,6 +39,10 @@ async fn a_process_that_stops_is_not_ready_and_takes_no_deliveries_and_no_ticks(
     let refused = world.send(tick).await;
     assert_eq!(refused.code(), "draining");
     assert!(refused.headers.contains_key("retry-after"));
+    let delivery = Sender::new(&world, "one").blocks(&[block(&world, 10, None)]).await;
+    assert_eq!((delivery.status.as_u16(), delivery.code().as_str()), (503, "draining"));
+    assert!(delivery.headers.contains_key("retry-after"));
+    assert!(world.store.stream("main").await.unwrap().is_none());
     // What tenants have goes on until it ends.
     assert_eq!(world.get("/v1/me", Some(&world.alice.full())).await.status, 200);
 }

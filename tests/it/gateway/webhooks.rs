@@ -19,12 +19,12 @@ use super::world::{Answer, CHAIN, World, start};
 
 const BATCH: &str = "application/cloudevents-batch+json";
 
-fn hash(height: u64) -> String {
+pub(super) fn hash(height: u64) -> String {
     format!("{height:064X}")
 }
 
 /// A block with one new order of Alice's in it.
-fn block(world: &World, height: u64, prev: Option<u64>) -> Value {
+pub(super) fn block(world: &World, height: u64, prev: Option<u64>) -> Value {
     let owner = world.alice.address.as_str();
     json!({
         "specversion": "1.0", "id": format!("{CHAIN}:{height}:0"), "source": "urn:test",
@@ -44,18 +44,18 @@ fn block(world: &World, height: u64, prev: Option<u64>) -> Value {
 }
 
 /// A signed request.
-struct Sender<'a> {
+pub(super) struct Sender<'a> {
     world: &'a World,
-    stream: &'static str,
-    id: String,
-    at: Timestamp,
-    media: &'static str,
-    encoding: Option<&'static str>,
-    key: SigningKey,
+    pub(super) stream: &'static str,
+    pub(super) id: String,
+    pub(super) at: Timestamp,
+    pub(super) media: &'static str,
+    pub(super) encoding: Option<&'static str>,
+    pub(super) key: SigningKey,
 }
 
 impl<'a> Sender<'a> {
-    fn new(world: &'a World, id: &str) -> Self {
+    pub(super) fn new(world: &'a World, id: &str) -> Self {
         Self {
             world,
             stream: "main",
@@ -67,7 +67,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn request(&self, body: &[u8]) -> Request<Body> {
+    pub(super) fn request(&self, body: &[u8]) -> Request<Body> {
         let signed = sign(&self.id, self.at, body, std::slice::from_ref(&self.key)).unwrap();
         let mut request = Request::builder()
             .method("POST")
@@ -83,15 +83,15 @@ impl<'a> Sender<'a> {
         request.body(Body::from(body.to_vec())).unwrap()
     }
 
-    async fn send(&self, body: &[u8]) -> Answer {
+    pub(super) async fn send(&self, body: &[u8]) -> Answer {
         self.world.send(self.request(body)).await
     }
 
-    async fn blocks(&self, blocks: &[Value]) -> Answer {
+    pub(super) async fn blocks(&self, blocks: &[Value]) -> Answer {
         self.send(json!(blocks).to_string().as_bytes()).await
     }
 
-    async fn refused(&self, body: &[u8]) -> (u16, String) {
+    pub(super) async fn refused(&self, body: &[u8]) -> (u16, String) {
         let answer = self.send(body).await;
         (answer.status.as_u16(), answer.code())
     }

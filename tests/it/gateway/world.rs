@@ -222,11 +222,21 @@ impl World {
         Self::with(Some(OPERATOR_TOKEN)).await
     }
 
+    /// As [`World::new`], with room for so many waiting subjects.
+    pub(super) async fn bounded(max_waiting: u32) -> Self {
+        let settings = store::Settings { max_waiting, ..store::Settings::default() };
+        Self::build(Some(OPERATOR_TOKEN), settings).await
+    }
+
     pub(super) async fn with(admin_token: Option<&str>) -> Self {
+        Self::build(admin_token, store::Settings::default()).await
+    }
+
+    async fn build(admin_token: Option<&str>, rows: store::Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lessor.db");
         store::migrate(&path).await.unwrap();
-        let store = Arc::new(Sqlite::open(&path, store::Settings::default()).await.unwrap());
+        let store = Arc::new(Sqlite::open(&path, rows).await.unwrap());
         let (chain, cluster) = (Arc::new(FakeChain::default()), Arc::new(FakeCluster::default()));
         let clock = Arc::new(ManualClock(Mutex::new(start())));
         let indexer = WebhookKey::Private(PrivateKey::from_seed(&[9; 32]));
@@ -267,6 +277,12 @@ impl World {
             compiled,
             folder,
         }
+    }
+
+    /// The rows themselves, for what no route tells.
+    pub(super) async fn rows(&self) -> sqlx::SqlitePool {
+        let path = self.folder.path().join("lessor.db");
+        sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap()
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -460,6 +476,7 @@ fn settings(indexer: &WebhookKey) -> Settings {
         pull_url: None,
         backfill_after: SignedDuration::from_secs(10),
         tolerance: SignedDuration::from_secs(300),
+        backfill_blocks: 600,
     };
     let streams = [
         ("main", stream(false, false)),

@@ -54,6 +54,13 @@ pub(super) fn key(name: &str) -> SecretKey {
     keys[account(name)].clone()
 }
 
+/// A block of this chain; its hash is its height.
+pub(super) fn block_ref(height: Height) -> BlockRef {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&height.0.to_be_bytes());
+    BlockRef { height, hash: BlockHash(hash) }
+}
+
 /// A create-bid that was handed to a node.
 #[derive(Debug)]
 struct Sent {
@@ -82,6 +89,8 @@ pub(super) struct Market {
     nonce: i64,
     /// How often a node was asked for state.
     pub(super) reads: u64,
+    /// How many blocks were read again.
+    pub(super) pulled: u64,
     pub(super) faults: Faults,
     /// What must never happen and did.
     pub(super) violations: Vec<String>,
@@ -104,6 +113,7 @@ impl Market {
             creates: BTreeMap::new(),
             nonce: 0,
             reads: 0,
+            pulled: 0,
             faults: Faults::new(seed),
             violations: Vec::new(),
             on_broadcast: None,
@@ -147,9 +157,7 @@ impl Market {
 
     fn announce(&mut self, txs: &[Vec<u8>], results: Vec<TxResult>) {
         let height = self.ledger.height();
-        let mut hash = [0; 32];
-        hash[..8].copy_from_slice(&height.to_be_bytes());
-        let at = BlockRef { height: Height(height), hash: BlockHash(hash) };
+        let at = block_ref(Height(height));
         let encoded: Vec<String> = txs.iter().map(|tx| data_encoding::BASE64.encode(tx)).collect();
         let block: Block = serde_json::from_value(json!({
             "block_id": { "hash": at.hash.to_string() },

@@ -11,4 +11,5 @@ mod pause;
 mod policy;
 mod races;
 mod restored;
+mod streams;
 mod world;

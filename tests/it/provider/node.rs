@@ -23,7 +23,7 @@ use lessor::{
 
 use super::{
     fault::Gate,
-    market::{Market, ask, pages},
+    market::{Market, ask, block_ref, pages},
 };
 
 /// What one process sees of the chain.
@@ -323,6 +323,10 @@ impl Chain for Node {
 
 #[async_trait]
 impl Indexer for Node {
+    fn reads_per_block(&self, _stream: &str) -> u32 {
+        2
+    }
+
     async fn blocks(&self, _stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {
         self.gate.pass().await;
         let mut market = self.market();
@@ -331,7 +335,7 @@ impl Indexer for Node {
         }
         let wanted = market.sent.iter().filter(|block| (from..=to).contains(&block.at.height));
         let blocks: Vec<BlockEvent> = wanted.cloned().collect();
-        let through = blocks.last().map(|block| block.at);
-        Ok(Missed { blocks, through, complete: true })
+        market.pulled += to.0 - from.0 + 1;
+        Ok(Missed { blocks, through: Some(block_ref(to)), complete: true })
     }
 }

@@ -105,6 +105,7 @@ fn settings() -> Settings {
         pull_url: None,
         backfill_after: SignedDuration::from_secs(10),
         tolerance: SignedDuration::from_secs(300),
+        backfill_blocks: 600,
     };
     Settings {
         policy: Policy::default(),

@@ -1,11 +1,16 @@
 //! Missed blocks, asked for again.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use lessor::{
+    chain::{self, Pull},
+    domain::Height,
     event::{
         BlockEvent,
         envelope::{page::Page, read::Limits},
         link::Link,
     },
+    provider::port::Indexer as _,
     relay::{Relay, Settings, pack::BatchLimits},
 };
 use tokio::net::TcpListener;
@@ -117,4 +122,39 @@ async fn a_range_that_is_wrong_or_not_there_is_refused_with_the_reason() {
     node.prune(2);
     let answer = reqwest::get(format!("{base}/blocks?from=1&to=3")).await.unwrap();
     assert_eq!(answer.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_provider_pulls_what_it_missed_from_the_address_in_its_settings() {
+    let data = tempfile::tempdir().unwrap();
+    let (node, receiver) = (Node::start(true).await, Receiver::start().await);
+    node.push_orders(&[1, 0, 12, 1, 0, 0]);
+    let limits = BatchLimits { events: 5, bytes: 8 * 1024 };
+    let small = Settings { limits, ..settings(&node, &receiver, data.path()) };
+    let base = serve(&Relay::open(small, &clock()).unwrap()).await;
+    let chain = chain::Node::new(chain::NodeSettings::new(node.url.as_str())).unwrap();
+    let indexers = BTreeMap::from([("main".to_owned(), base)]);
+    let pulling = Pull::new(&indexers, Arc::new(chain)).unwrap();
+    assert_eq!((pulling.reads_per_block("main"), pulling.reads_per_block("other")), (0, 2));
+
+    // The third block alone is more than a page.
+    let missed = pulling.blocks("main", Height(1), Height(4)).await.unwrap();
+    assert_eq!((missed.through, missed.complete), (Some(node.block_ref(4)), true));
+    let mut link = Link::default();
+    for block in &missed.blocks {
+        link.receive(block);
+    }
+    assert_eq!(link.cursor(), Some(node.block_ref(4)));
+    assert_eq!(missed.blocks.iter().map(|block| block.events.len()).sum::<usize>(), 14);
+
+    // A stream without an indexer's address is read from the node, as far as that has come.
+    let read = pulling.blocks("other", Height(3), Height(60)).await.unwrap();
+    assert_eq!((read.through, read.complete), (Some(node.block_ref(6)), false));
+    assert_eq!(read.blocks.iter().map(|block| block.events.len()).sum::<usize>(), 13);
+
+    let above = pulling.blocks("main", Height(7), Height(9)).await.unwrap_err().to_string();
+    assert!(above.contains("404"), "{above}");
+    let nowhere = BTreeMap::from([("main".to_owned(), "file:///etc".to_owned())]);
+    let chain = chain::Node::new(chain::NodeSettings::new(node.url.as_str())).unwrap();
+    assert!(Pull::new(&nowhere, Arc::new(chain)).unwrap_err().to_string().contains("not an http"));
 }

@@ -54,6 +54,8 @@ on_sqlite! {
         known_subjects_are_claimed_before_hints_and_older_ones_first
         hints_are_forgotten_unless_they_came_again
         a_hint_stands_alone_until_lessor_itself_wakes_the_subject
+        a_hint_that_is_put_off_does_not_hold_up_what_is_due_otherwise
+        a_second_look_for_a_hint_is_a_hint
         a_deadline_wakes_once_for_each_commit_that_keeps_it
         the_store_knows_when_something_is_due_next
     }

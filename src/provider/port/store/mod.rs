@@ -228,7 +228,8 @@ pub trait Store: Send + Sync {
         retry_at: Timestamp,
         error: Option<&str>,
     ) -> Result<(), StoreError>;
-    /// Forgets claimed subjects that were only hinted at and are not on chain.
+    /// Drops hints that were worth nothing: a claimed subject that has no state is forgotten, one that has is as if it had not
+    /// been hinted at. Returns how many were forgotten.
     async fn forget(&self, claims: &[Claim]) -> Result<u64, StoreError>;
     /// When the next subject or effect becomes due by the host's clock; `None` when nothing waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;

@@ -76,9 +76,9 @@ pub struct Loaded {
     pub claim: Claim,
     /// What the last commit wrote; `None` for a subject that was only hinted at.
     pub state: Option<Value>,
-    /// The highest block that an event about it claimed.
+    /// The highest block that an event about it claimed since the last commit.
     pub hint: Option<Height>,
-    /// The stream whose hint made the subject known, while no step has found it on chain.
+    /// The stream whose word alone made the subject due; `None` when it is due on our own account too.
     pub hinted_by: Option<String>,
     /// Steps that failed in a row.
     pub failures: u32,
@@ -134,6 +134,9 @@ pub struct Commit {
     pub audit: Vec<AuditLine>,
     /// Wakes the subject again at this time of the host, if nothing else does before.
     pub wake_at: Option<Timestamp>,
+    /// Looks again at this time for a block that was claimed and is not there yet: as much a hint as the claim was, so it is
+    /// paid for by the stream that claimed it.
+    pub look_again: Option<Timestamp>,
     /// Subjects to wake at once (the account that is to send).
     pub wake: Vec<Subject>,
 }

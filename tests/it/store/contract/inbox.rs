@@ -138,7 +138,7 @@ pub(crate) async fn a_plan_wakes_the_stream_and_other_subjects_at_their_times(st
     let claimed = claim_all(store, at(0)).await;
     assert_eq!(names(&claimed), [subject(7), Subject::Provider]);
     assert_eq!(claimed[0].hint, Some(Height(7)));
-    assert_eq!(claimed[1].hinted_by, None, "only deployments are hinted at");
+    assert_eq!(claimed[1].hinted_by.as_deref(), Some("indexer"), "its reads are paid for too");
     assert!(claim_all(store, at(9)).await.is_empty());
     assert_eq!(names(&claim_all(store, at(10)).await), [stream]);
 }

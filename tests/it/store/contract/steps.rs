@@ -190,7 +190,42 @@ pub(crate) async fn a_hint_stands_alone_until_lessor_itself_wakes_the_subject(st
     assert_eq!(wanted.hinted_by, None);
     store.commit(&wanted.claim, at(1), &keep()).await.unwrap();
     ingest(store, "c", vec![event(1, 2)]).await;
-    assert_eq!(claim_one(store, at(1)).await.hinted_by, None, "it was found on chain");
+    let known = claim_one(store, at(1)).await;
+    assert_eq!(known.hinted_by.as_deref(), Some("indexer"), "what is known is hinted at too");
+    assert_eq!(known.hint, Some(Height(1)), "only what was claimed since the commit");
+    // A hint that is worth nothing leaves a known subject as it was.
+    assert_eq!(store.forget(&[known.claim]).await.unwrap(), 0);
+    assert!(claim_all(store, at(100)).await.is_empty());
+}
+
+pub(crate) async fn a_hint_that_is_put_off_does_not_hold_up_what_is_due_otherwise(
+    store: &dyn Store,
+) {
+    step(store, 1, &Commit { wake_at: Some(at(10)), ..keep() }).await;
+    ingest(store, "a", vec![event(1, 0)]).await;
+    let hinted = claim_one(store, at(1)).await;
+    assert_eq!(hinted.hinted_by.as_deref(), Some("indexer"));
+    store.give_back(&hinted.claim, at(60), None).await.unwrap();
+    assert!(claim_all(store, at(9)).await.is_empty());
+    let due = claim_one(store, at(10)).await;
+    assert_eq!(due.hinted_by, None, "the time of the last commit has come");
+    store.commit(&due.claim, at(10), &keep()).await.unwrap();
+
+    ingest(store, "b", vec![event(1, 1)]).await;
+    let hinted = claim_one(store, at(11)).await;
+    store.give_back(&hinted.claim, at(60), None).await.unwrap();
+    store.wake(&[subject(1)], None, at(12)).await.unwrap();
+    assert_eq!(claim_one(store, at(12)).await.hinted_by, None, "what was put off is free");
+}
+
+pub(crate) async fn a_second_look_for_a_hint_is_a_hint(store: &dyn Store) {
+    ingest(store, "a", vec![event(5, 0)]).await;
+    let hinted = claim_one(store, at(1)).await;
+    let again = Commit { look_again: Some(at(2)), ..Commit::default() };
+    store.commit(&hinted.claim, at(1), &again).await.unwrap();
+    let hinted = claim_one(store, at(2)).await;
+    assert_eq!((hinted.state, hinted.hint), (None, Some(Height(5))));
+    assert_eq!(hinted.hinted_by.as_deref(), Some("indexer"));
 }
 
 pub(crate) async fn a_deadline_wakes_once_for_each_commit_that_keeps_it(store: &dyn Store) {
