@@ -96,6 +96,7 @@ pub(super) const RECORD_RESTORE: &str = "
 /// No process that had a claim in a backup still runs. What has anything of ours is due at once.
 pub(super) const END_ALL_CLAIMS: &str = "
     UPDATE subjects SET worker = NULL, free_at = 0, failures = 0,
+        hinted_by = CASE WHEN state IS NULL THEN hinted_by END,
         due_at = CASE WHEN kind <> 'deployment' OR EXISTS
             (SELECT 1 FROM orders AS o
              WHERE o.id > subjects.subject || '/' AND o.id < subjects.subject || '0'
