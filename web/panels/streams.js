@@ -9,7 +9,7 @@ import { useStore } from "../state.js";
 /** @typedef {import("../state.js").Schemas["StreamView"]} Stream */
 
 /** @type {Record<string, import("../parts.js").Kind>} */
-const SHAPE = { live: "good", behind: "warn", halted: "hold", deaf: "bad" };
+const SHAPE = { live: "good", behind: "warn", node_silent: "warn", halted: "hold", deaf: "bad" };
 
 /** The newest blocks that are read again where nothing is missing. */
 const AGAIN = 100;

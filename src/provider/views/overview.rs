@@ -218,6 +218,20 @@ const RULES: [Rule; 15] = {
             "chain_halted",
             "Compare with other nodes: the chain stands still, or only this node.",
         ),
+        rule(
+            "stream",
+            "node_silent",
+            Degraded,
+            "chain_silent",
+            "Check the node, or set chain.node to another.",
+        ),
+        rule(
+            "stream",
+            "above_tip",
+            Degraded,
+            "stream_above_tip",
+            "Check whether our node is behind; if it is not, the indexer claims what is not there.",
+        ),
     ]
 };
 

@@ -239,8 +239,8 @@ async fn a_long_rewind_waits_for_the_operators_word() {
 async fn a_block_in_parts_moves_the_cursor_with_its_last_part() {
     let world = World::new().await;
     deliver(&world, "one", &[block(&world, 10, None)]).await;
-    let second = deliver(&world, "part-1", &[part(&world, 12, 10, 1, 2)]);
-    assert_eq!(second.await.json()["cursor"]["height"], 10);
+    let second = deliver(&world, "part-1", &[part(&world, 12, 10, 1, 2)]).await;
+    assert_eq!(second.json()["cursor"]["height"], 10);
     let first = deliver(&world, "part-0", &[part(&world, 12, 10, 0, 2)]).await;
     assert_eq!((first.status.as_u16(), first.json()["cursor"]["height"].as_u64()), (202, Some(12)));
 }
