@@ -227,7 +227,8 @@ impl Provider {
         skipped: Option<String>,
     ) -> Result<bool, Error> {
         let events: Vec<CloudEvent> = missed.blocks.into_iter().map(pulled).collect();
-        let delivery = own_delivery(name, "backfill", &events, now);
+        let through = missed.through.map_or(0, |through| through.height.0);
+        let delivery = own_delivery(name, "backfill", through, &events, now);
         let context = Context { backfill_after: PULL_AGAIN, ..self.own_context(name, now) };
         let joined = |state: &StreamState| {
             let mut plan = plan(state, &events, &context);
@@ -387,6 +388,7 @@ pub(super) fn line(
 pub(super) fn own_delivery(
     stream: &str,
     origin: &'static str,
+    through: u64,
     events: &[CloudEvent],
     now: Timestamp,
 ) -> Delivery {
@@ -394,7 +396,7 @@ pub(super) fn own_delivery(
     let digest: [u8; 32] = Sha256::digest(&body).into();
     Delivery {
         stream: stream.to_owned(),
-        id: format!("{origin}-{}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
+        id: format!("{origin}-{}-{through}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
         digest,
         received_at: now,
         origin,

@@ -214,21 +214,19 @@ pub(super) const INSERT_EVENTS: &str = "
     FROM json_each($1)";
 /// An indexer took back what is above `$1`.
 pub(super) const MARK_UNVERIFIED: &str = "
-    UPDATE events SET unverified = 1
-    WHERE chain_id = (SELECT chain_id FROM chain_identity) AND height > $1 AND unverified = 0
-    RETURNING subject";
+    UPDATE events SET unverified = 1 WHERE unverified = 0 AND height > $1
+      AND chain_id = (SELECT chain_id FROM chain_identity) RETURNING subject";
 /// What came again stands again.
 pub(super) const CLEAR_UNVERIFIED: &str = "
     UPDATE events SET unverified = 0
     WHERE unverified = 1 AND (chain_id, height, tx_hash, msg_index, event_index) IN
-        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash',
-            value ->> 'msg_index', value ->> 'event_index' FROM json_each($1))";
+        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
+            value ->> 'event_index' FROM json_each($1))";
 /// `$2` is the stream, `$3` the time.
 pub(super) const INSERT_OTHERS: &str = "
     INSERT INTO other_events (stream, source, id, kind, data, received_at)
     SELECT $2, value ->> 'source', value ->> 'id', value ->> 'kind', value -> 'data', $3
-    FROM json_each($1) WHERE true
-    ON CONFLICT (stream, source, id) DO NOTHING";
+    FROM json_each($1) WHERE true ON CONFLICT (stream, source, id) DO NOTHING";
 pub(super) const EVENTS: &str = "
     SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
     FROM events WHERE subject = $1
@@ -248,8 +246,7 @@ pub(super) const WAKE: &str = "
     INSERT INTO subjects (subject, kind, hint, hinted_by, due_at, own_due_at)
     SELECT value ->> 'subject', value ->> 'kind', value ->> 'hint',
         CASE WHEN value ->> 'kind' IN ('deployment', 'provider') THEN $2 END, value ->> 'due_at',
-        CASE WHEN $2 IS NULL OR value ->> 'kind' NOT IN ('deployment', 'provider')
-            THEN value ->> 'due_at' END
+        CASE WHEN $2 IS NULL OR value ->> 'kind' = 'stream' THEN value ->> 'due_at' END
     FROM json_each($1) WHERE true
     ON CONFLICT (subject) DO UPDATE SET
         wakes = subjects.wakes + 1,
@@ -258,8 +255,8 @@ pub(super) const WAKE: &str = "
         hint = CASE WHEN subjects.hint > excluded.hint
             THEN subjects.hint ELSE coalesce(excluded.hint, subjects.hint) END,
         hinted_by = coalesce(excluded.hinted_by, subjects.hinted_by),
-        own_due_at = CASE WHEN subjects.own_due_at < excluded.own_due_at THEN subjects.own_due_at
-            ELSE coalesce(excluded.own_due_at, subjects.own_due_at) END,
+        own_due_at = CASE WHEN subjects.own_due_at < excluded.own_due_at
+            THEN subjects.own_due_at ELSE coalesce(excluded.own_due_at, subjects.own_due_at) END,
         free_at = CASE WHEN excluded.own_due_at IS NULL OR subjects.worker IS NOT NULL
             OR subjects.failures > 0 THEN subjects.free_at ELSE 0 END";
 pub(super) const FIRE_DEADLINES: &str = "
@@ -318,7 +315,8 @@ pub(super) const GIVE_BACK: &str = "
     UPDATE subjects SET
         worker = NULL,
         free_at = CASE WHEN $4 IS NULL AND own_due_at < $3 THEN own_due_at ELSE $3 END,
-        due_at = CASE WHEN due_at < $3 THEN due_at WHEN own_due_at < $3 THEN own_due_at ELSE $3 END,
+        due_at = CASE WHEN own_due_at < $3 AND own_due_at < due_at THEN own_due_at
+            WHEN due_at < $3 THEN due_at ELSE $3 END,
         own_due_at = CASE WHEN own_due_at = free_at THEN $3 ELSE own_due_at END,
         failures = failures + CASE WHEN $4 IS NULL THEN 0 ELSE 1 END,
         last_error = coalesce($4, last_error)
@@ -330,15 +328,12 @@ pub(super) const FORGET: &str = "
 /// Of those whose hint was worth nothing, the ones that have a state: as if it had not come. And all that were woken since:
 /// free again, and due.
 pub(super) const RELEASE: &str = "
-    UPDATE subjects SET
-        worker = NULL, free_at = 0, hint = NULL, hinted_by = NULL, due_at = own_due_at
+    UPDATE subjects SET worker = NULL, free_at = 0, hint = NULL, hinted_by = NULL, due_at = own_due_at
     WHERE state IS NOT NULL AND worker IS NOT NULL AND (subject, fence, wakes) IN
         (SELECT value ->> 'subject', value ->> 'fence', value ->> 'wakes' FROM json_each($1))";
 pub(super) const RELEASE_WOKEN: &str = "
-    UPDATE subjects SET worker = NULL, free_at = 0
-    WHERE (subject, fence) IN
-        (SELECT value ->> 'subject', value ->> 'fence' FROM json_each($1))
-      AND worker IS NOT NULL";
+    UPDATE subjects SET worker = NULL, free_at = 0 WHERE worker IS NOT NULL
+      AND (subject, fence) IN (SELECT value ->> 'subject', value ->> 'fence' FROM json_each($1))";
 pub(super) const NEXT_DUE: &str = "
     SELECT min(ready_at) FROM
         (SELECT min(ready_at) AS ready_at FROM subjects WHERE ready_at IS NOT NULL
