@@ -388,7 +388,7 @@ pub(super) fn line(
 pub(super) fn own_delivery(
     stream: &str,
     origin: &'static str,
-    through: u64,
+    unique: u64,
     events: &[CloudEvent],
     now: Timestamp,
 ) -> Delivery {
@@ -396,7 +396,7 @@ pub(super) fn own_delivery(
     let digest: [u8; 32] = Sha256::digest(&body).into();
     Delivery {
         stream: stream.to_owned(),
-        id: format!("{origin}-{}-{through}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
+        id: format!("{origin}-{}-{unique}-{}", now.as_microsecond(), crate::wire::tx::hash(&body)),
         digest,
         received_at: now,
         origin,

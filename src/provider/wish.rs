@@ -74,7 +74,9 @@ impl Provider {
         let now = self.clock.now();
         let context = self.own_context(name, now);
         let decided = |state: &StreamState| decide(state, accept, actor, &context);
-        self.store.ingest(&own_delivery(name, "operator", 0, &[], now), &decided).await?;
+        self.store
+            .ingest(&own_delivery(name, "operator", self.entropy.bits(), &[], now), &decided)
+            .await?;
         self.poke.notify_one();
         Ok(())
     }

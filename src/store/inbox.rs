@@ -37,6 +37,22 @@ const MAX_VARIANTS: usize = 4;
 /// Seconds of the host's clock for which a stream's read budget counts.
 const BUDGET_WINDOW: i64 = 60;
 
+/// An indexer took back what is above `$1`.
+const MARK_UNVERIFIED: &str = "
+    UPDATE events SET unverified = 1 WHERE unverified = 0 AND height > $1
+      AND chain_id = (SELECT chain_id FROM chain_identity) RETURNING subject";
+/// What came again stands again.
+const CLEAR_UNVERIFIED: &str = "
+    UPDATE events SET unverified = 0
+    WHERE unverified = 1 AND (chain_id, height, tx_hash, msg_index, event_index) IN
+        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
+            value ->> 'event_index' FROM json_each($1))";
+/// `$2` is the stream, `$3` the time.
+const INSERT_OTHERS: &str = "
+    INSERT INTO other_events (stream, source, id, kind, data, received_at)
+    SELECT $2, value ->> 'source', value ->> 'id', value ->> 'kind', value -> 'data', $3
+    FROM json_each($1) WHERE true ON CONFLICT (stream, source, id) DO NOTHING";
+
 /// What an event says: its type and its fields.
 type Content = (String, Map<String, Value>);
 /// A [`Content`] that is stored or that came earlier in the batch.
@@ -229,7 +245,7 @@ async fn mark_unverified(
     above: Height,
 ) -> Result<BTreeSet<Subject>, Failure> {
     let subjects: Vec<Option<Text<Subject>>> =
-        query_scalar(sql::MARK_UNVERIFIED).bind(height(above)).fetch_all(connection).await?;
+        query_scalar(MARK_UNVERIFIED).bind(height(above)).fetch_all(connection).await?;
     Ok(subjects.into_iter().flatten().map(|Text(subject)| subject).collect())
 }
 
@@ -253,7 +269,7 @@ async fn insert_others(
         .iter()
         .map(|OtherEvent { source, id, kind, data }| Row { source, id, kind, data })
         .collect();
-    let inserted = query(sql::INSERT_OTHERS)
+    let inserted = query(INSERT_OTHERS)
         .bind(Json(rows))
         .bind(&delivery.stream)
         .bind(Micros(delivery.received_at))
@@ -322,7 +338,7 @@ impl Sqlite {
         insert_events(&mut tx, &sorted.keep).await?;
         if known.any_unverified {
             let keys = Json(keys(&plan.events));
-            query(sql::CLEAR_UNVERIFIED).bind(keys).execute(&mut *tx).await?;
+            query(CLEAR_UNVERIFIED).bind(keys).execute(&mut *tx).await?;
         }
         let new = insert_others(&mut tx, delivery, &plan.others).await?;
         sorted.accepted += new;

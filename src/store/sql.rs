@@ -212,21 +212,6 @@ pub(super) const INSERT_EVENTS: &str = "
         value ->> 'event_index', value ->> 'variant', value ->> 'kind', value -> 'attributes',
         value ->> 'subject'
     FROM json_each($1)";
-/// An indexer took back what is above `$1`.
-pub(super) const MARK_UNVERIFIED: &str = "
-    UPDATE events SET unverified = 1 WHERE unverified = 0 AND height > $1
-      AND chain_id = (SELECT chain_id FROM chain_identity) RETURNING subject";
-/// What came again stands again.
-pub(super) const CLEAR_UNVERIFIED: &str = "
-    UPDATE events SET unverified = 0
-    WHERE unverified = 1 AND (chain_id, height, tx_hash, msg_index, event_index) IN
-        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
-            value ->> 'event_index' FROM json_each($1))";
-/// `$2` is the stream, `$3` the time.
-pub(super) const INSERT_OTHERS: &str = "
-    INSERT INTO other_events (stream, source, id, kind, data, received_at)
-    SELECT $2, value ->> 'source', value ->> 'id', value ->> 'kind', value -> 'data', $3
-    FROM json_each($1) WHERE true ON CONFLICT (stream, source, id) DO NOTHING";
 pub(super) const EVENTS: &str = "
     SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
     FROM events WHERE subject = $1
