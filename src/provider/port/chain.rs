@@ -219,8 +219,10 @@ pub struct Missed {
 /// Gives again the blocks that a stream missed, from the indexer's pull API or from the node.
 #[async_trait]
 pub trait Indexer: Send + Sync {
-    /// How many reads of the chain a block of this stream costs; 0 where its indexer is asked.
-    fn reads_per_block(&self, stream: &str) -> u32;
+    /// How many reads of the chain a block of this stream costs: itself and its results; none where an indexer is asked.
+    fn reads_per_block(&self, _stream: &str) -> u32 {
+        2
+    }
     /// The blocks from `from` to `to`, both included.
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
 }
