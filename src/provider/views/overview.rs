@@ -128,7 +128,7 @@ const fn rule(
 }
 
 /// The worst first.
-const RULES: [Rule; 15] = {
+const RULES: [Rule; 17] = {
     use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
     [
         rule(
