@@ -269,7 +269,7 @@ async fn events_of_unknown_types_are_kept_counted_and_ignored() {
     assert_eq!((&counts["events"], &counts["ignored"]), (&json!(2), &json!(2)));
     assert_eq!(world.store.next_due().await.unwrap().filter(|due| *due <= start()), None);
     let rows: Vec<(String, String)> = sqlx::query_as("SELECT kind, data FROM other_events")
-        .fetch_all(&world.rows().await)
+        .fetch_all(&world.connection().await)
         .await
         .unwrap();
     assert_eq!(rows[0], ("network.akash.weather.v1".to_owned(), r#"{"sky":"clear"}"#.to_owned()));
@@ -430,7 +430,7 @@ async fn every_refusal_of_a_delivery_is_a_problem_that_says_when_to_try_again() 
         is_refused(world.send(request).await, &expected);
     }
     // Another process holds the store's write lock for longer than anybody waits.
-    let rows = world.rows().await;
+    let rows = world.connection().await;
     let mut writer = rows.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("UPDATE counters SET value = value").execute(&mut *writer).await.unwrap();
     let waiting = world.send(request(Sender::new(&world, "three"), &body(&[heartbeat(11)])));

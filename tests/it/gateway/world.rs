@@ -280,7 +280,7 @@ impl World {
     }
 
     /// The rows themselves, for what no route tells.
-    pub(super) async fn rows(&self) -> sqlx::SqlitePool {
+    pub(super) async fn connection(&self) -> sqlx::SqlitePool {
         let path = self.folder.path().join("lessor.db");
         sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap()
     }
