@@ -297,8 +297,7 @@ pub(super) const DELETE_SUBJECT: &str =
     "DELETE FROM subjects WHERE subject = $1 AND fence = $2 AND wakes = $3";
 /// Without an error it is put off, and waits no longer than for what it wants on its own account.
 pub(super) const GIVE_BACK: &str = "
-    UPDATE subjects SET
-        worker = NULL,
+    UPDATE subjects SET worker = NULL,
         free_at = CASE WHEN $4 IS NULL AND own_due_at < $3 THEN own_due_at ELSE $3 END,
         due_at = CASE WHEN own_due_at < $3 AND own_due_at < due_at THEN own_due_at
             WHEN due_at < $3 THEN due_at ELSE $3 END,
