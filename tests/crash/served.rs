@@ -1,6 +1,7 @@
 //! `lessor serve` itself as a process, and deliveries that the test makes by hand.
 
 use std::{
+    fmt::Write as _,
     process::Command,
     time::{Duration, Instant},
 };
@@ -14,6 +15,10 @@ use lessor::{
     },
 };
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     process::Process,
@@ -113,6 +118,25 @@ impl ByHand {
         &self.id
     }
 
+    /// Writes the request on a connection of its own and waits for no answer.
+    pub(crate) async fn begin(&self, world: &World) -> Begun {
+        let keys = [SigningKey::Private(feed_key())];
+        let signed = sign(&self.id, host::now(), self.body.as_bytes(), &keys).unwrap();
+        let host = world.url.trim_start_matches("http://");
+        let mut request = format!(
+            "POST /webhooks/{STREAM} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {}\r\ncontent-length: {}\r\n",
+            envelope::BATCH,
+            self.body.len()
+        );
+        for (name, value) in &signed.0 {
+            let _ = write!(request, "{name}: {value}\r\n");
+        }
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        stream.write_all(format!("{request}\r\n{}", self.body).as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        Begun(stream)
+    }
+
     /// `None` when there was no answer.
     pub(crate) async fn send(&self, world: &World) -> Option<Answer> {
         let keys = [SigningKey::Private(feed_key())];
@@ -131,5 +155,19 @@ impl ByHand {
         let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
         let body = answer.json().await.unwrap_or_default();
         Some(Answer { status, retry_after, body })
+    }
+}
+
+/// A request whose last byte was written.
+pub(crate) struct Begun(TcpStream);
+
+impl Begun {
+    /// The answer's status; `None` when the connection ended without one.
+    pub(crate) async fn status(mut self) -> Option<u16> {
+        let mut answer = Vec::new();
+        // The gateway that ends closes the connection behind its answer.
+        self.0.read_to_end(&mut answer).await.ok()?;
+        let line = String::from_utf8(answer).ok()?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 }

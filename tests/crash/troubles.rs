@@ -14,7 +14,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use crate::{
     judge::judge,
     life::{compile, create, is_ready, is_released, take_bid, try_upload},
-    served::{Answer, ByHand, Served, status},
+    served::{Begun, ByHand, Served, status},
     support::eventually,
     world::{LIMIT, World, example},
 };
@@ -141,7 +141,11 @@ async fn a_request_to_end_lets_deliveries_under_way_become_durable() {
     }
     // While the file is locked every delivery is under way.
     let locked = lock(&world).await;
-    let sending = futures_util::future::join_all(deliveries.iter().map(|one| one.send(&world)));
+    let mut begun = Vec::new();
+    for delivery in &deliveries {
+        begun.push(delivery.begin(&world).await);
+    }
+    let sending = futures_util::future::join_all(begun.into_iter().map(Begun::status));
     let ending = async {
         under_way(&world, DELIVERIES).await;
         served.ask_to_end();
@@ -198,14 +202,14 @@ async fn under_way(world: &World, connections: usize) {
 /// Those that were answered 2xx, and the others, which must not have been refused for good.
 fn sort<'a>(
     deliveries: &'a [ByHand],
-    answers: &[Option<Answer>],
+    answers: &[Option<u16>],
 ) -> (Vec<&'a ByHand>, Vec<&'a ByHand>) {
     let mut sorted = (Vec::new(), Vec::new());
     for (delivery, answer) in deliveries.iter().zip(answers) {
         match answer {
-            Some(answer) if answer.status < 300 => sorted.0.push(delivery),
-            Some(answer) => {
-                assert_eq!(answer.status, 503, "{answer:?}");
+            Some(status) if *status < 300 => sorted.0.push(delivery),
+            Some(status) => {
+                assert_eq!(*status, 503);
                 sorted.1.push(delivery);
             }
             None => sorted.1.push(delivery),
