@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    points::{Points, Side, say},
+    points::{COMMIT, Points, Side, say},
     ports, support,
 };
 
@@ -101,7 +101,7 @@ async fn be_world(data: &Path) {
 async fn store_with_commits(settings: &Settings, points: &Arc<Points>) -> Sqlite {
     let store = Sqlite::open(&settings.store.path, parts::store_settings(settings)).await.unwrap();
     let points = Arc::clone(points);
-    let hook = move || points.pass_blocking("Store:commit", Side::Before);
+    let hook = move || points.pass_blocking(COMMIT, Side::Before);
     store.before_each_commit(hook).await.unwrap();
     store
 }

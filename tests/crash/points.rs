@@ -18,6 +18,9 @@ use jiff::SignedDuration;
 /// What the process says begins with this, wherever in the line it stands: the test harness writes there too.
 pub(crate) const SAYS: &str = "crash> ";
 
+/// The place just before a commit of the store becomes durable.
+pub(crate) const COMMIT: &str = "Store:commit";
+
 /// Before the call, or after it was carried out and before anybody hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
