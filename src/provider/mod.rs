@@ -91,6 +91,8 @@ pub struct Provider {
     tip: Mutex<Option<(Timestamp, Tip)>>,
     /// Held while this process signs and sends.
     sending: Mutex<()>,
+    /// Held from reading the reservations to the commit that changes them.
+    reserving: Mutex<()>,
     /// Reads that were taken out of streams' budgets and not used yet; lost with the process, which errs on the safe side.
     prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
     /// When the last pass of steps began, by the host's clock in microseconds; far ahead before the first.
@@ -150,6 +152,7 @@ impl Provider {
             inventory_read: Mutex::default(),
             tip: Mutex::new(None),
             sending: Mutex::new(()),
+            reserving: Mutex::new(()),
             prepaid: Mutex::new(BTreeMap::new()),
             last_pass: AtomicI64::new(i64::MAX),
             chain_name: OnceCell::new(),

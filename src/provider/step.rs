@@ -205,6 +205,12 @@ impl Provider {
             None => None,
         };
         let mut facts = self.deployment_facts(&id, before.as_ref(), &loaded, tip).await?;
+        // Of many that decide at once all but one would lose the comparison and decide again; so those of one process take
+        // turns, each with the reservations as they are. Another process is told from by the comparison.
+        let _turn = self.reserving.lock().await;
+        if before.is_some() || facts.registration.is_some() {
+            facts.reservations = self.store.reservations().await?;
+        }
         loop {
             let Advanced { commit, unobserved, .. } =
                 deployment::advance(before.clone(), &facts, &settings);
@@ -259,11 +265,8 @@ impl Provider {
             provider: self.address.clone(),
             registration,
             inventory,
-            reservations: if decides || before.is_some() {
-                self.store.reservations().await?
-            } else {
-                Reservations::default()
-            },
+            // Read when its turn comes.
+            reservations: Reservations::default(),
             paused: self.paused().await?,
             restore,
             statuses,
