@@ -14,10 +14,10 @@
 //! | [`event`] | CloudEvents envelope, webhook signatures, typed chain events, gap detection |
 //! | [`bidengine`] | eligibility, policy, placement, pricing, the decision record |
 //! | [`provider`] | use cases and ports: ingest, steps, the life of a lease, deadlines, views |
-//! | [`store`] | adapter: the durable rows, on SQLite |
+//! | [`store`] | adapter: the durable rows, on SQLite; tenants' secrets sealed in them |
 //! | [`chain`] | adapter: node queries over RPC, transactions, keys |
 //! | [`cluster`] | adapters of the cluster port |
-//! | [`gateway`] | adapter: the HTTP surface |
+//! | [`gateway`] | adapter: the HTTP surface, and the dashboard of `web/` |
 //! | [`relay`] | the reference indexer |
 //! | [`client`] | what a tenant's tool calls |
 //! | [`devnet`] | the world for development: a market ledger behind the node's own RPC, and a simulated cluster |

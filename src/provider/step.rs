@@ -206,7 +206,8 @@ impl Provider {
         };
         let mut facts = self.deployment_facts(&id, before.as_ref(), &loaded, tip).await?;
         // Of many that decide at once all but one would lose the comparison and decide again; so those of one process take
-        // turns, each with the reservations as they are. Another process is told from by the comparison.
+        // turns, each with the reservations as they are. What another process reserved meanwhile is found
+        // by the comparison.
         let _turn = self.reserving.lock().await;
         if before.is_some() || facts.registration.is_some() {
             facts.reservations = self.store.reservations().await?;
