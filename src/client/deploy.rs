@@ -72,7 +72,8 @@ impl Tenant {
         terms: &Terms,
         observe: Observer<'_>,
     ) -> Result<DeploymentId, Error> {
-        let mut compiled = manifest::compile(document).map_err(Error::Document)?;
+        let mut compiled =
+            manifest::compile(document, manifest::Dialect::Go).map_err(Error::Document)?;
         if let Some(denom) = &terms.denom {
             // Prices stand in the groups only, so the manifest and its hash stay what they are.
             let units = compiled.groups.iter_mut().flat_map(|group| &mut group.units);
@@ -99,7 +100,8 @@ impl Tenant {
         ready_wait: Duration,
         observe: Observer<'_>,
     ) -> Result<(), Error> {
-        let compiled = manifest::compile(document).map_err(Error::Document)?;
+        let compiled =
+            manifest::compile(document, manifest::Dialect::Go).map_err(Error::Document)?;
         let id = self.deployment(dseq);
         let leases = self.running_leases(&id).await?;
         let there = self.node.deployment(&id).await?;

@@ -14,12 +14,16 @@
 
 mod canonical;
 mod check;
+mod dialect;
+mod explain;
 mod json;
 mod model;
 mod sdl;
 mod violation;
 
 pub use check::{HttpHosts, check_groups};
+pub use dialect::{Dialect, Reading, UnknownDialect, compile_for_hash};
+pub use explain::{Difference, Explanation, explain};
 pub use model::{
     Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions, Quantity, Service,
     ServiceEndpoint, ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,

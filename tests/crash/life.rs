@@ -104,7 +104,7 @@ async fn until<T>(gateway: &Gateway, what: &str, mut probe: impl AsyncFnMut() ->
 }
 
 pub(crate) fn compile(document: &str) -> Compiled {
-    manifest::compile(document).unwrap()
+    manifest::compile(document, manifest::Dialect::Go).unwrap()
 }
 
 pub(crate) async fn create(tenant: &Tenant, dseq: u64, document: &Compiled) -> DeploymentId {

@@ -118,7 +118,9 @@ impl World {
         let devnet = devnet::start(&folder.path().join("devnet"), listen, options).await?;
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/web.yaml");
         let document = std::fs::read_to_string(example)?;
-        let compiled = lessor::manifest::compile(&document).ok().context("the example compiles")?;
+        let compiled = lessor::manifest::compile(&document, lessor::manifest::Dialect::Go)
+            .ok()
+            .context("the example compiles")?;
         let tenant = Tenant {
             key: test_key(0)?,
             node: Node::new(&devnet.rpc_url())?,

@@ -17,7 +17,7 @@ use crate::{
         extract,
         problem::{Code, Problem, violations},
     },
-    manifest::{MAX_DOCUMENT_BYTES, Manifest, compile},
+    manifest::{Dialect, MAX_DOCUMENT_BYTES, Manifest, compile},
     provider::submit::Submitted,
 };
 
@@ -136,7 +136,7 @@ async fn read(request: Request) -> Result<Manifest, Problem> {
     }
     let text = std::str::from_utf8(&body)
         .map_err(|_| Problem::new(Code::MalformedBody).detail("the document is not UTF-8"))?;
-    compile(text)
+    compile(text, Dialect::Go)
         .map(|compiled| compiled.manifest)
         .map_err(|broken| Problem::new(Code::SdlInvalid).violations(violations(broken)))
 }

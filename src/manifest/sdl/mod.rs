@@ -24,7 +24,9 @@ use std::time::Duration;
 use document::Document;
 use yaml::Tree;
 
-use super::{MAX_DOCUMENT_BYTES, Manifest, Violation, check_groups, violation::Violations};
+use super::{
+    Dialect, MAX_DOCUMENT_BYTES, Manifest, Violation, check_groups, violation::Violations,
+};
 use crate::domain::GroupSpec;
 
 /// What a deployment is created from.
@@ -38,13 +40,16 @@ pub struct Compiled {
     pub hash: [u8; 32],
     /// How long a provider must warn before it takes the lease back, if the document says so.
     pub reclamation: Option<Duration>,
+    /// What the chain or a provider will refuse although this reading accepts it, and hashes that no provider comes to;
+    /// empty in Go's reading.
+    pub warnings: Vec<Violation>,
 }
 
-/// Compiles an SDL document of version 2.0 or 2.1.
+/// Compiles an SDL document of version 2.0 or 2.1 as `dialect` reads it.
 ///
 /// # Errors
 /// Everything that is wrong with it, in document terms: pointers lead into the document, with line and column.
-pub fn compile(text: &str) -> Result<Compiled, Vec<Violation>> {
+pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
     if text.len() > MAX_DOCUMENT_BYTES {
         let mut violations = Violations::default();
         let message =
@@ -78,7 +83,8 @@ fn compile_tree(tree: &Tree) -> Result<Compiled, Vec<Violation>> {
     }
     if violations.is_empty() {
         let reclamation = document.reclamation.and_then(|window| quantity::duration(&window).ok());
-        return Ok(Compiled { hash: manifest.hash(), groups, manifest, reclamation });
+        let hash = manifest.hash();
+        return Ok(Compiled { groups, manifest, hash, reclamation, warnings: Vec::new() });
     }
     for violation in &mut violations {
         violation.pointer = origins.translate(&violation.pointer);

@@ -22,7 +22,7 @@ use lessor::{
     },
     event::{key::PrivateKey, key::SigningKey as WebhookKey, signature::StreamKey},
     gateway::{self, State, router},
-    manifest::{Compiled, compile},
+    manifest::{Compiled, Dialect, compile},
     provider::{
         Parts, Provider,
         deployment::OrderRecord,
@@ -262,7 +262,7 @@ impl World {
             let key = Some(tenant.public_key());
             chain.keys.lock().unwrap().insert(tenant.address.clone(), key);
         }
-        let compiled = compile(SDL).unwrap();
+        let compiled = compile(SDL, Dialect::Go).unwrap();
         Self {
             router: router::merged(&state),
             state,

@@ -2,7 +2,7 @@
 
 use lessor::{
     domain::EndpointKind,
-    manifest::{Compiled, compile},
+    manifest::{Compiled, Dialect, compile},
 };
 
 /// Version, members of the service, resources beside the CPU, further services, further sections.
@@ -51,7 +51,7 @@ deployment:
 {more_sections}
 "#
         );
-        compile(&text).unwrap_or_else(|violations| panic!("{violations:#?}\n{text}"))
+        compile(&text, Dialect::Go).unwrap_or_else(|violations| panic!("{violations:#?}\n{text}"))
     }
 
     fn hash(&self) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lessor::{
     domain::Denom,
-    manifest::{Manifest, Violation, compile},
+    manifest::{Dialect, Manifest, Violation, compile},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::corpus;
 
 /// What is wrong with one recorded document, or nothing.
 fn disagreement(text: &str, expected: &Value) -> Option<String> {
-    let compiled = match compile(text) {
+    let compiled = match compile(text, Dialect::Go) {
         Ok(compiled) => compiled,
         Err(violations) if expected["ok"] == true => return Some(listed(&violations)),
         Err(_) => return None,
@@ -50,7 +50,7 @@ fn recorded_documents_get_the_recorded_verdict_groups_manifest_and_hash() {
         let found = disagreement(&text, expected);
         let refused = expected["ok"] != true;
         let same_text = refused
-            && compile(&text).is_err_and(|violations| {
+            && compile(&text, Dialect::Go).is_err_and(|violations| {
                 let mut texts = violations.iter().filter_map(|found| found.reference.as_ref());
                 texts.any(|text| expected["error"] == **text)
             });
@@ -79,7 +79,7 @@ fn recorded_hashes_come_out_of_their_sources() {
             continue;
         };
         let text = corpus::read(&format!("sdl/testdata/{}", path.replace('/', "__"))).unwrap();
-        let compiled = compile(&text).unwrap();
+        let compiled = compile(&text, Dialect::Go).unwrap();
         assert_eq!(compiled.manifest.canonical(), vector["canonical"].as_str().unwrap(), "{path}");
         counted += 1;
     }
@@ -123,12 +123,12 @@ deployment:
 fn refused(change: (&str, &str)) -> Vec<Violation> {
     let changed = DOCUMENT.replacen(change.0, change.1, 1);
     assert_ne!(changed, DOCUMENT, "{change:?} changes nothing");
-    compile(&changed).unwrap_err()
+    compile(&changed, Dialect::Go).unwrap_err()
 }
 
 #[test]
 fn the_small_document_has_the_published_hash() {
-    let compiled = compile(DOCUMENT).unwrap();
+    let compiled = compile(DOCUMENT, Dialect::Go).unwrap();
     let hash: String = compiled.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hash, "a9bc0132f8fc7ee06a7f8edda436bb4425e84e3d173a5cfa23ffad42430aacc3");
     assert_eq!(Manifest::from_json(compiled.manifest.to_json().as_bytes()), Ok(compiled.manifest));
@@ -212,11 +212,14 @@ fn aliases_that_would_expand_without_end_are_refused() {
         let items = [alias.as_str(); 10].join(", ");
         text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
     }
-    assert_eq!(compile(&text).unwrap_err()[0].code, "document-too-large");
-    assert_eq!(compile("a: &a [*a]").unwrap_err()[0].code, "yaml-syntax");
-    assert!(compile(&"[".repeat(100_000)).is_err());
-    assert!(compile(&"- ".repeat(100_000)).is_err());
-    assert_eq!(compile(&" ".repeat(2 << 20)).unwrap_err()[0].code, "document-too-large");
+    assert_eq!(compile(&text, Dialect::Go).unwrap_err()[0].code, "document-too-large");
+    assert_eq!(compile("a: &a [*a]", Dialect::Go).unwrap_err()[0].code, "yaml-syntax");
+    assert!(compile(&"[".repeat(100_000), Dialect::Go).is_err());
+    assert!(compile(&"- ".repeat(100_000), Dialect::Go).is_err());
+    assert_eq!(
+        compile(&" ".repeat(2 << 20), Dialect::Go).unwrap_err()[0].code,
+        "document-too-large"
+    );
 }
 
 #[test]
@@ -225,7 +228,8 @@ fn anchors_and_merges_are_followed() {
         .replace("    akash:\n      pricing:", "    akash: &akash\n      pricing:")
         .replace("deployment:\n", "  # one more\n    second:\n      <<: *akash\ndeployment:\n")
         .replace("      count: 1\n", "      count: 1\n    second: {profile: web, count: 2}\n");
-    let compiled = compile(&merged).unwrap_or_else(|violations| panic!("{}", listed(&violations)));
+    let compiled = compile(&merged, Dialect::Go)
+        .unwrap_or_else(|violations| panic!("{}", listed(&violations)));
     assert_eq!(compiled.groups.len(), 2);
     assert_eq!(compiled.groups[0].units[0].price, compiled.groups[1].units[0].price);
     assert_eq!(compiled.groups[1].units[0].count, 2);
@@ -238,8 +242,8 @@ fn every_example_is_valid_and_priced_in_uact() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let compiled =
-            compile(&text).unwrap_or_else(|violations| panic!("{path:?}{}", listed(&violations)));
+        let compiled = compile(&text, Dialect::Go)
+            .unwrap_or_else(|violations| panic!("{path:?}{}", listed(&violations)));
         for group in &compiled.groups {
             assert!(group.price().is_some_and(|price| price.denom == Denom::uact()), "{path:?}");
         }
@@ -251,15 +255,15 @@ fn every_example_is_valid_and_priced_in_uact() {
 #[test]
 fn the_first_example_names_no_host() {
     let text = include_str!("../../../deploy/examples/web.yaml");
-    let hosts = compile(text).unwrap().manifest.http_hosts();
+    let hosts = compile(text, Dialect::Go).unwrap().manifest.http_hosts();
     assert_eq!((hosts.len(), hosts[0].unnamed, hosts[0].hostnames.len()), (1, true, 0));
 }
 
 proptest! {
     #[test]
     fn no_text_makes_the_compiler_panic(text in "[-a-z0-9:&*<{}\\[\\]\"'|>!#%@ ,.\n\t~]{0,80}", any: String) {
-        let _ = compile(&text);
-        let _ = compile(&any);
+        let _ = compile(&text, Dialect::Go);
+        let _ = compile(&any, Dialect::Go);
     }
 
     #[test]
@@ -270,7 +274,7 @@ proptest! {
     ) {
         let to = (from + length).min(DOCUMENT.len());
         let damaged = format!("{}{with}{}", &DOCUMENT[..from], &DOCUMENT[to..]);
-        if let Ok(compiled) = compile(&damaged) {
+        if let Ok(compiled) = compile(&damaged, Dialect::Go) {
             let violations = compiled.manifest.check_against(&compiled.groups);
             prop_assert!(violations.is_empty(), "{}", listed(&violations));
         }
