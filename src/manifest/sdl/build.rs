@@ -6,20 +6,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    document::{Document, Version},
+    document::{Deployed, Document, Version},
     go_sort::go_sort,
+    js::locale_compare,
     origin::{GroupOrigin, Origins, ServiceOrigin},
     profile,
     service::{self, Service},
 };
 use crate::{
     domain::{
-        Attribute, Endpoint, EndpointKind, GroupSpec, Price, Requirements, ResourceUnit, Resources,
-        Volume,
+        Attribute, Endpoint, EndpointKind, GroupSpec, Requirements, ResourceUnit, Resources, Volume,
     },
-    manifest::model::{
-        Credentials, Expose, Group, HttpOptions, Manifest, Mount, Permissions, ServiceParams,
-        ServiceResources, ServiceVolume, Size, Tee, Units,
+    manifest::{
+        Dialect,
+        canonical::{Field, Spelling},
+        model::{
+            Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions,
+            ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,
+        },
     },
 };
 
@@ -37,6 +41,10 @@ pub(super) struct Built {
     pub(super) groups: Vec<GroupSpec>,
     pub(super) manifest: Manifest,
     pub(super) origins: Origins,
+    /// How the dialect writes the manifest that it hashes.
+    pub(super) spelling: Spelling,
+    /// Prices that are no amounts to the chain: group, unit, text.
+    pub(super) odd_prices: Vec<(usize, usize, String)>,
 }
 
 /// A group in the making.
@@ -46,65 +54,94 @@ struct Draft {
     origin: GroupOrigin,
     /// The unit of each compute profile, where services share them.
     shared: HashMap<String, usize>,
+    /// Numbers that a manifest cannot hold, with their service.
+    unfit: Vec<(usize, Field, String)>,
+    odd_prices: Vec<(usize, String)>,
+}
+
+/// Everything that a service in a placement is built from.
+struct Parts<'d> {
+    document: &'d Document,
+    name: &'d str,
+    service: &'d Service,
+    placement: &'d profile::Placement,
+    deployed: &'d Deployed,
+    price: &'d profile::Priced,
+    compute: &'d profile::Resources,
 }
 
 /// Builds both; what the rules would have refused is left out.
 pub(super) fn build(document: &Document) -> Built {
     let numbers = address_numbers(document);
     let mut drafts: BTreeMap<&str, Draft> = BTreeMap::new();
-    for (service_name, placements) in &document.deployment {
-        let Some(service) = document.services.get(service_name) else { continue };
+    for (name, placements) in deployed_in_order(document) {
         for (placement_name, deployed) in placements {
-            let parts = document.placements.get(placement_name).and_then(|placement| {
-                let price = placement.pricing.get(&deployed.profile)?.as_ref()?;
-                let compute = document.compute.get(&deployed.profile)?.resources.as_ref()?;
-                Some((placement, price, compute))
-            });
-            let Some((placement, price, compute)) = parts else { continue };
-            let draft = drafts
+            let Some(parts) = Parts::find(document, name, placement_name, deployed) else {
+                continue;
+            };
+            drafts
                 .entry(placement_name)
-                .or_insert_with(|| Draft::new(placement_name, placement));
-            let (exposes, indexes) = exposes(service, &numbers);
-            let resources = resources(compute, endpoints(&exposes));
-            let id = draft.unit_for(
-                document.version,
-                &deployed.profile,
-                resources.clone(),
-                deployed.count,
-                price,
-            );
-            draft.require_tee(service);
-            draft.services.push(crate::manifest::Service {
-                name: service_name.clone(),
-                image: service.image.clone(),
-                command: service.command.clone().into(),
-                args: service.args.clone().into(),
-                env: service.env.clone().into(),
-                resources: ServiceResources { id, ..service_resources(&resources) },
-                count: deployed.count,
-                expose: exposes.into(),
-                params: service.params.as_ref().map(params),
-                credentials: service
-                    .credentials
-                    .as_ref()
-                    .map(|found| credentials(document.version, found)),
-            });
-            draft
-                .origin
-                .services
-                .push(ServiceOrigin { name: service_name.clone(), exposes: indexes });
+                .or_insert_with(|| Draft::new(placement_name, parts.placement))
+                .add(&parts, &numbers);
         }
     }
-    let mut built =
-        Built { groups: Vec::new(), manifest: Manifest::default(), origins: Origins::default() };
-    let mut groups = Vec::new();
-    for draft in drafts.into_values() {
-        groups.push(Group { name: draft.spec.name.clone(), services: draft.services.into() });
-        built.groups.push(draft.spec);
-        built.origins.groups.push(draft.origin);
+    Built::new(document.dialect, drafts.into_values())
+}
+
+impl Built {
+    fn new(dialect: Dialect, drafts: impl Iterator<Item = Draft>) -> Self {
+        let mut built = Self {
+            groups: Vec::new(),
+            manifest: Manifest::default(),
+            origins: Origins::default(),
+            spelling: Spelling::of(dialect),
+            odd_prices: Vec::new(),
+        };
+        let mut groups = Vec::new();
+        for (index, mut draft) in drafts.enumerate() {
+            if dialect.is_npm() {
+                for unit in &mut draft.spec.units {
+                    unit.resources
+                        .endpoints
+                        .sort_by_key(|endpoint| (endpoint.kind as u8, endpoint.sequence_number));
+                }
+            }
+            for (service, field, text) in draft.unfit {
+                built.spelling.unfit.insert((index, service, field), text);
+            }
+            let odd = draft.odd_prices.into_iter();
+            built.odd_prices.extend(odd.map(|(unit, text)| (index, unit, text)));
+            groups.push(Group { name: draft.spec.name.clone(), services: draft.services.into() });
+            built.groups.push(draft.spec);
+            built.origins.groups.push(draft.origin);
+        }
+        built.manifest = Manifest::new(groups);
+        built
     }
-    built.manifest = Manifest::new(groups);
-    built
+}
+
+/// What is deployed, in the order in which resource units are made: by the bytes of the names, or as a dictionary has them.
+fn deployed_in_order(document: &Document) -> Vec<(&String, &BTreeMap<String, Deployed>)> {
+    let mut deployed: Vec<_> = document.deployment.iter().collect();
+    if document.dialect.is_npm() {
+        deployed.sort_by(|(a, _), (b, _)| locale_compare(a, b));
+    }
+    deployed
+}
+
+impl<'d> Parts<'d> {
+    fn find(
+        document: &'d Document,
+        name: &'d str,
+        placement: &str,
+        deployed: &'d Deployed,
+    ) -> Option<Self> {
+        let service = document.services.get(name)?;
+        let placement = document.placements.get(placement)?;
+        let price = placement.pricing.get(&deployed.profile)?.as_ref()?;
+        let compute = document.compute.get(&deployed.profile)?.resources.as_ref()?;
+        Some(Self { document, name, service, placement, deployed, price, compute })
+    }
 }
 
 impl Draft {
@@ -121,35 +158,105 @@ impl Draft {
             services: Vec::new(),
             origin: GroupOrigin { placement: name.to_owned(), ..GroupOrigin::default() },
             shared: HashMap::new(),
+            unfit: Vec::new(),
+            odd_prices: Vec::new(),
         }
     }
 
-    /// Adds replicas, to the unit of the same profile where the version shares units; gives the unit's id.
-    fn unit_for(
+    /// Adds a service, its unit and where both come from.
+    fn add(&mut self, parts: &Parts<'_>, numbers: &HashMap<&str, u32>) {
+        let Parts { document, service, deployed, compute, .. } = *parts;
+        let dialect = document.dialect;
+        let index = self.services.len();
+        let exposes = exposes(dialect, service, numbers);
+        let endpoints = match dialect {
+            Dialect::Go => endpoints(exposes.iter().map(|(expose, _)| expose)),
+            Dialect::Npm | Dialect::NpmHead => {
+                endpoints(all_exposes(dialect, service, numbers).iter().map(|(expose, _)| expose))
+            }
+        };
+        let resources = resources(dialect, compute, endpoints);
+        let id = self.unit_for(parts, resources.clone());
+        self.require_tee(service);
+        self.note_unfit(index, parts, &exposes);
+        let (exposes, indexes) = exposes
+            .into_iter()
+            .map(|(expose, from)| (expose, from.index))
+            .unzip::<_, _, Vec<_>, _>();
+        let list = |items: &Option<Vec<String>>| texts(dialect, items.as_ref());
+        self.services.push(crate::manifest::Service {
+            name: parts.name.to_owned(),
+            image: service.image.clone(),
+            command: list(&service.command),
+            args: list(&service.args),
+            env: list(&service.env),
+            resources: ServiceResources { id, ..service_resources(&resources) },
+            count: deployed.count.nearest,
+            expose: exposes.into(),
+            params: service.params.as_ref().map(|found| params(dialect, found)),
+            credentials: service
+                .credentials
+                .as_ref()
+                .map(|found| credentials(dialect, document.version, found)),
+        });
+        self.origin.services.push(ServiceOrigin { name: parts.name.to_owned(), exposes: indexes });
+    }
+
+    /// Remembers the numbers that the manifest holds only nearly.
+    fn note_unfit(
         &mut self,
-        version: Version,
-        profile: &str,
-        resources: Resources,
-        count: u32,
-        price: &Price,
-    ) -> u32 {
-        if version == Version::V21
+        service: usize,
+        parts: &Parts<'_>,
+        exposes: &[(Expose, &service::Expose)],
+    ) {
+        let compute = parts.compute;
+        let mut note = |field, text: Option<&String>| {
+            self.unfit.extend(text.map(|text| (service, field, text.clone())));
+        };
+        note(Field::Count, parts.deployed.count.spelled.as_ref());
+        note(Field::Cpu, compute.cpu.as_ref().and_then(|cpu| cpu.milli.spelled.as_ref()));
+        note(Field::Memory, compute.memory.as_ref().and_then(|bytes| bytes.spelled.as_ref()));
+        note(Field::Gpu, compute.gpu.as_ref().and_then(|gpu| gpu.units.spelled.as_ref()));
+        for (index, disk) in compute.storage.iter().enumerate() {
+            note(Field::Volume(index), disk.spelled.as_ref());
+        }
+        for (index, (_, from)) in exposes.iter().enumerate() {
+            let spelled = |number: &'_ Option<_>| {
+                number
+                    .as_ref()
+                    .and_then(|number: &super::cursor::Whole<u32>| number.spelled.clone())
+            };
+            note(Field::NextTries(index), spelled(&from.http.next_tries).as_ref());
+            note(Field::NextTimeout(index), spelled(&from.http.next_timeout).as_ref());
+        }
+    }
+
+    /// Adds replicas, to the unit of the same profile where the version or the dialect shares units; gives the unit's id.
+    fn unit_for(&mut self, parts: &Parts<'_>, resources: Resources) -> u32 {
+        let Parts { document, deployed, price, .. } = parts;
+        let (profile, count) = (&deployed.profile, deployed.count.nearest);
+        let shares = document.version == Version::V21 || document.dialect.is_npm();
+        if shares
             && let Some(index) = self.shared.get(profile)
             && let Some(unit) = self.spec.units.get_mut(*index)
         {
-            unit.count = unit.count.wrapping_add(count);
+            unit.count = match document.dialect {
+                Dialect::Go => unit.count.wrapping_add(count),
+                Dialect::Npm | Dialect::NpmHead => unit.count.saturating_add(count),
+            };
             unit.resources.endpoints.extend(resources.endpoints);
             go_sort(&mut unit.resources.endpoints, |a, b| a.sequence_number < b.sequence_number);
             return unit.resources.id;
         }
         let index = self.spec.units.len();
         let id = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        self.shared.insert(profile.to_owned(), index);
-        self.origin.profiles.push(profile.to_owned());
+        self.shared.insert(profile.clone(), index);
+        self.origin.profiles.push(profile.clone());
+        self.odd_prices.extend(price.spelled.clone().map(|text| (index, text)));
         self.spec.units.push(ResourceUnit {
             resources: Resources { id, ..resources },
             count,
-            price: price.clone(),
+            price: price.price.clone(),
         });
         id
     }
@@ -167,35 +274,68 @@ impl Draft {
     }
 }
 
-/// The number of each leased address: its last place, from 1, among the sorted names of all exposes that are not plainly
-/// global. Exposes to other services have the empty name, so they push the numbers up.
+/// The number of each leased address: its last place, from 1, among the sorted names of the exposes that count: to Go all
+/// that are not plainly global, so that those to other services, whose name is empty, push the numbers up; to npm those
+/// that lease an address.
 fn address_numbers(document: &Document) -> HashMap<&str, u32> {
-    let deployed = document.deployment.keys().filter_map(|name| document.services.get(name));
-    let mut names: Vec<&str> = deployed
-        .flat_map(|service| &service.expose)
+    let go = document.dialect == Dialect::Go;
+    let services = document.services.iter();
+    let mut names: Vec<&str> = services
+        .filter(|(name, _)| !go || document.deployment.contains_key(*name))
+        .flat_map(|(_, service)| &service.expose)
         .flat_map(|expose| &expose.to)
-        .filter(|to| !(to.global && to.ip.is_empty()))
+        .filter(|to| if go { !(to.global && to.ip.is_empty()) } else { to.is_leased() })
         .map(|to| to.ip.as_str())
         .collect();
     names.sort_unstable();
     names.into_iter().zip(1..).collect()
 }
 
-/// The manifest's exposes, sorted, and the place of each in the document's list.
-fn exposes(service: &Service, numbers: &HashMap<&str, u32>) -> (Vec<Expose>, Vec<usize>) {
-    let private = [service::To::default()];
-    let mut exposes: Vec<(Expose, usize)> = Vec::new();
-    for expose in &service.expose {
-        let to = if expose.to.is_empty() { &private[..] } else { &expose.to };
-        exposes.extend(to.iter().map(|to| (one_expose(expose, to, numbers), expose.index)));
-    }
-    go_sort(&mut exposes, |(a, _), (b, _)| a.order() < b.order());
-    exposes.into_iter().unzip()
+/// A list of texts: npm makes no difference between an empty one and none.
+fn texts(dialect: Dialect, items: Option<&Vec<String>>) -> List<String> {
+    items.filter(|items| dialect == Dialect::Go || !items.is_empty()).cloned().into()
 }
 
-fn one_expose(expose: &service::Expose, to: &service::To, numbers: &HashMap<&str, u32>) -> Expose {
-    let leased = to.global && !to.ip.is_empty();
-    let number = if leased { numbers.get(to.ip.as_str()).copied() } else { None };
+/// The manifest's exposes, sorted, each with what it comes from.
+fn exposes<'d>(
+    dialect: Dialect,
+    service: &'d Service,
+    numbers: &HashMap<&str, u32>,
+) -> Vec<(Expose, &'d service::Expose)> {
+    let mut exposes = all_exposes(dialect, service, numbers);
+    match dialect {
+        Dialect::Go => go_sort(&mut exposes, |(a, _), (b, _)| a.order() < b.order()),
+        Dialect::Npm | Dialect::NpmHead => exposes.sort_by(|(a, _), (b, _)| {
+            let rest = |of: &Expose| (of.port, of.proto == "UDP", !of.global);
+            locale_compare(&a.service, &b.service).then_with(|| rest(a).cmp(&rest(b)))
+        }),
+    }
+    exposes
+}
+
+/// The same in the document's order. To Go an expose to nobody is one to the group, to npm it is none.
+fn all_exposes<'d>(
+    dialect: Dialect,
+    service: &'d Service,
+    numbers: &HashMap<&str, u32>,
+) -> Vec<(Expose, &'d service::Expose)> {
+    let private = [service::To::default()];
+    let mut exposes = Vec::new();
+    for expose in &service.expose {
+        let nobody = expose.to.is_empty() && dialect == Dialect::Go;
+        let to = if nobody { &private[..] } else { &expose.to };
+        exposes.extend(to.iter().map(|to| (one_expose(dialect, expose, to, numbers), expose)));
+    }
+    exposes
+}
+
+fn one_expose(
+    dialect: Dialect,
+    expose: &service::Expose,
+    to: &service::To,
+    numbers: &HashMap<&str, u32>,
+) -> Expose {
+    let number = if to.is_leased() { numbers.get(to.ip.as_str()).copied() } else { None };
     let proto = if expose.proto.is_empty() { "TCP" } else { &expose.proto };
     Expose {
         port: expose.port,
@@ -203,33 +343,31 @@ fn one_expose(expose: &service::Expose, to: &service::To, numbers: &HashMap<&str
         proto: proto.to_ascii_uppercase(),
         service: to.service.clone(),
         global: to.global,
-        hosts: expose.accept.clone().into(),
-        http_options: http_options(&expose.http),
+        hosts: texts(dialect, expose.accept.as_ref()),
+        http_options: http_options(dialect, &expose.http),
         ip: to.ip.clone(),
         endpoint_sequence_number: number.unwrap_or_default(),
     }
 }
 
-fn http_options(options: &service::HttpOptions) -> HttpOptions {
-    let or = |value: u32, default| if value == 0 { default } else { value };
-    let next_cases = if options.next_cases.is_empty() {
-        NEXT_CASES.map(str::to_owned).to_vec()
-    } else {
-        options.next_cases.clone()
-    };
+/// What the document leaves out has defaults; so has, to Go, what it gives as zero or as an empty list.
+fn http_options(dialect: Dialect, options: &service::HttpOptions) -> HttpOptions {
+    let given = |value: Option<u32>| value.filter(|value| dialect.is_npm() || *value != 0);
+    let whole = |value: &Option<super::cursor::Whole<u32>>| value.as_ref().map(|of| of.nearest);
+    let cases = options.next_cases.clone().filter(|of| dialect.is_npm() || !of.is_empty());
     HttpOptions {
-        max_body_size: or(options.max_body_size, MAX_BODY_SIZE),
-        read_timeout: or(options.read_timeout, TIMEOUT_MS),
-        send_timeout: or(options.send_timeout, TIMEOUT_MS),
-        next_tries: or(options.next_tries, NEXT_TRIES),
-        next_timeout: options.next_timeout,
-        next_cases: next_cases.into(),
-        proxy_buffer_size: options.proxy_buffer_size,
+        max_body_size: given(options.max_body_size).unwrap_or(MAX_BODY_SIZE),
+        read_timeout: given(options.read_timeout).unwrap_or(TIMEOUT_MS),
+        send_timeout: given(options.send_timeout).unwrap_or(TIMEOUT_MS),
+        next_tries: given(whole(&options.next_tries)).unwrap_or(NEXT_TRIES),
+        next_timeout: whole(&options.next_timeout).unwrap_or_default(),
+        next_cases: cases.unwrap_or_else(|| NEXT_CASES.map(str::to_owned).to_vec()).into(),
+        proxy_buffer_size: options.proxy_buffer_size.unwrap_or_default(),
     }
 }
 
 /// What the exposes take from the resource unit: each global one its port, then its leased address.
-fn endpoints(exposes: &[Expose]) -> Vec<Endpoint> {
+fn endpoints<'e>(exposes: impl Iterator<Item = &'e Expose>) -> Vec<Endpoint> {
     let of = |expose: &Expose| {
         let kind = expose.kind()?;
         let leased = (!expose.ip.is_empty()).then_some(Endpoint {
@@ -238,29 +376,39 @@ fn endpoints(exposes: &[Expose]) -> Vec<Endpoint> {
         });
         Some([Some(Endpoint { kind, sequence_number: 0 }), leased])
     };
-    exposes.iter().filter_map(of).flatten().flatten().collect()
+    exposes.filter_map(of).flatten().flatten().collect()
 }
 
 /// The unit's resources; its id comes later.
-fn resources(compute: &profile::Resources, endpoints: Vec<Endpoint>) -> Resources {
-    let (milli, cpu_attributes) =
-        compute.cpu.as_ref().map_or((0, Vec::new()), |cpu| (cpu.milli, cpu.attributes.clone()));
+fn resources(
+    dialect: Dialect,
+    compute: &profile::Resources,
+    endpoints: Vec<Endpoint>,
+) -> Resources {
+    let (cpu_milli, cpu_attributes) = match &compute.cpu {
+        Some(cpu) => (cpu.milli.nearest, cpu.attributes.clone()),
+        None => (0, Vec::new()),
+    };
+    let (gpu_units, gpu_attributes) = match &compute.gpu {
+        Some(gpu) => (gpu.units.nearest, gpu.attributes.clone().unwrap_or_default()),
+        None => (0, Vec::new()),
+    };
+    let volumes = compute.storage.iter().map(|disk| disk.volume.clone()).collect();
     Resources {
         id: 0,
-        cpu_milli: milli.into(),
+        cpu_milli,
         cpu_attributes,
-        memory_bytes: compute.memory.unwrap_or_default(),
+        memory_bytes: compute.memory.as_ref().map_or(0, |bytes| bytes.nearest),
         memory_attributes: Vec::new(),
-        storage: sorted_volumes(&compute.storage),
-        gpu_units: compute.gpu.units,
-        gpu_attributes: compute.gpu.attributes.clone(),
+        storage: if dialect == Dialect::Go { sorted_volumes(volumes) } else { volumes },
+        gpu_units,
+        gpu_attributes,
         endpoints,
     }
 }
 
 /// By size; within a size those without attributes, then ephemeral ones, both in reverse, then persistent ones by name.
-fn sorted_volumes(volumes: &[Volume]) -> Vec<Volume> {
-    let mut volumes = volumes.to_vec();
+fn sorted_volumes(mut volumes: Vec<Volume>) -> Vec<Volume> {
     volumes.reverse();
     volumes.sort_by(|a, b| {
         let key = |volume: &Volume| {
@@ -302,7 +450,7 @@ fn service_resources(resources: &Resources) -> ServiceResources {
     }
 }
 
-fn params(params: &service::Params) -> ServiceParams {
+fn params(dialect: Dialect, params: &service::Params) -> ServiceParams {
     let mounts: Vec<Mount> = params
         .storage
         .iter()
@@ -313,18 +461,26 @@ fn params(params: &service::Params) -> ServiceParams {
         })
         .collect();
     ServiceParams {
-        storage: (!mounts.is_empty()).then_some(mounts).into(),
+        // The npm release writes no mounts as an empty list, everyone else as none.
+        storage: (!mounts.is_empty() || dialect == Dialect::Npm).then_some(mounts).into(),
         credentials: None,
-        permissions: params.permissions.clone().map(|read| Permissions { read: read.into() }),
+        permissions: params.permissions.clone().map(|read| Permissions {
+            read: match dialect {
+                Dialect::NpmHead => Some(read.unwrap_or_default()),
+                Dialect::Go | Dialect::Npm => read,
+            }
+            .into(),
+        }),
         tee: (!params.tee.is_empty()).then(|| Tee { kind: params.tee.clone(), attestation: true }),
     }
 }
 
-/// Version 2.0 forgets the address, version 2.1 trims everything.
-fn credentials(version: Version, found: &Credentials) -> Credentials {
-    match version {
-        Version::V20 => Credentials { email: String::new(), ..found.clone() },
-        Version::V21 => {
+/// To Go version 2.0 forgets the address and version 2.1 trims everything; npm copies.
+fn credentials(dialect: Dialect, version: Version, found: &Credentials) -> Credentials {
+    match (dialect, version) {
+        (Dialect::Npm | Dialect::NpmHead, _) => found.clone(),
+        (Dialect::Go, Version::V20) => Credentials { email: String::new(), ..found.clone() },
+        (Dialect::Go, Version::V21) => {
             let trimmed = |text: &str| text.trim().to_owned();
             Credentials {
                 host: trimmed(&found.host),

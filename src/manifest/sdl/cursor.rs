@@ -1,28 +1,56 @@
-//! A place in the document, and how the reference reads a value there.
+//! A place in the document, and how each dialect reads a value there.
 //!
-//! `null` is as if the field were not there, everywhere. The surprising fact: a `null` among the items of a list
-//! vanishes, so `[~]` is the empty list.
+//! Go takes any scalar for text and `null` for nothing at all; npm wants the exact type and, in a mapping with fields, no
+//! others than those. The surprising fact: to Go a `null` among the items of a list vanishes, so `[~]` is the empty list.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet, ops::RangeInclusive};
 
 use super::{
+    js::{self, JsValue},
     scalar::Misfit,
     yaml::{Content, Node, Scalar, ScalarTag, Tree},
 };
-use crate::manifest::violation::{Violations, is_secret, pointer, quoted};
+use crate::manifest::{
+    Dialect,
+    violation::{Violations, is_secret, nearest_hint, pointer, quoted},
+};
 
-/// A node with the pointer that leads to it.
+/// A node with the pointer that leads to it, and whose rules it is read by.
 #[derive(Clone)]
 pub(super) struct Cursor<'t> {
     tree: &'t Tree,
     node: &'t Node,
     at: String,
+    dialect: Dialect,
+}
+
+/// The fields of a mapping as npm checks them; Go ignores the others and misses them later, where they are used.
+pub(super) struct Shape {
+    pub(super) fields: &'static [&'static str],
+    /// Those that the package takes since its release.
+    pub(super) later: &'static [&'static str],
+    pub(super) required: &'static [&'static str],
+}
+
+/// A whole number, and its text where it is beyond what a manifest holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Whole<T> {
+    /// The number, or the nearest that can be held.
+    pub(super) nearest: T,
+    /// What npm writes instead.
+    pub(super) spelled: Option<String>,
+}
+
+impl<T> From<T> for Whole<T> {
+    fn from(nearest: T) -> Self {
+        Self { nearest, spelled: None }
+    }
 }
 
 impl<'t> Cursor<'t> {
     /// The outermost value, if the document has one.
-    pub(super) fn root(tree: &'t Tree) -> Option<Self> {
-        tree.root().map(|node| Self { tree, node, at: String::new() })
+    pub(super) fn root(tree: &'t Tree, dialect: Dialect) -> Option<Self> {
+        tree.root().map(|node| Self { tree, node, at: String::new(), dialect })
     }
 
     /// The JSON pointer to here.
@@ -30,14 +58,40 @@ impl<'t> Cursor<'t> {
         &self.at
     }
 
+    /// Whose rules apply.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// A scalar's text whatever its type; empty for what is no scalar.
     pub(super) fn raw(&self) -> &'t str {
         self.node.text()
     }
 
+    /// A scalar's value as npm sees it; `None` for what is no scalar and for a tag that does not fit.
+    pub(super) fn js(&self) -> Option<JsValue<'t>> {
+        match &self.node.content {
+            Content::Scalar(scalar) => scalar.to_js().ok(),
+            _ => None,
+        }
+    }
+
+    /// The text that npm makes of any value.
+    pub(super) fn js_text(&self, violations: &mut Violations) -> String {
+        js::node_text(self.tree, self.node).unwrap_or_else(|misfit| {
+            self.refuse(misfit.wanted, violations);
+            String::new()
+        })
+    }
+
     /// Whether this is `null`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.node.content, Content::Scalar(scalar) if scalar.is_null())
+    }
+
+    /// Whether this is as if it were not there: Go's reading of null.
+    pub(super) fn is_absent(&self) -> bool {
+        self.dialect == Dialect::Go && self.is_null()
     }
 
     /// Whether this is a mapping.
@@ -47,33 +101,82 @@ impl<'t> Cursor<'t> {
 
     /// The text here; `None` for null and after a violation.
     pub(super) fn text(&self, violations: &mut Violations) -> Option<String> {
-        self.scalar("text", violations, Scalar::to_text)
+        self.scalar("text", violations, Scalar::to_text, |value| match value {
+            JsValue::Text(text) => Some(text.to_owned()),
+            _ => None,
+        })
     }
 
-    /// The number here; `None` for null and after a violation.
-    pub(super) fn number(&self, violations: &mut Violations) -> Option<u32> {
-        self.scalar("an integer from 0 to 4294967295", violations, Scalar::to_u32)
+    /// The number here, which npm wants to be in the range; `None` for null and after a violation.
+    pub(super) fn number(
+        &self,
+        range: RangeInclusive<u32>,
+        violations: &mut Violations,
+    ) -> Option<u32> {
+        if self.dialect == Dialect::Go {
+            return self.scalar(
+                "an integer from 0 to 4294967295",
+                violations,
+                Scalar::to_u32,
+                |_| None,
+            );
+        }
+        let number = self.whole(*range.start(), violations)?;
+        let (nearest, most) = (number.nearest, *range.end());
+        if number.spelled.is_some() || nearest > most {
+            self.refuse(&format!("an integer from {} to {most}", range.start()), violations);
+            return None;
+        }
+        Some(nearest)
+    }
+
+    /// The number here, which npm wants to be at least `least`, however large; `None` for null and after a violation.
+    pub(super) fn whole(&self, least: u32, violations: &mut Violations) -> Option<Whole<u32>> {
+        let to_whole = |number: f64| {
+            let fits = number.is_finite() && number.fract() == 0.0 && number >= f64::from(least);
+            let text = fits.then(|| js::number_text(number))?;
+            Some(match text.parse() {
+                Ok(nearest) => Whole { nearest, spelled: None },
+                Err(_) => Whole { nearest: u32::MAX, spelled: Some(text) },
+            })
+        };
+        let go = |scalar: &Scalar| Ok(scalar.to_u32()?.map(Whole::from));
+        self.scalar(&format!("an integer from {least}"), violations, go, |value| match value {
+            JsValue::Number(number) => to_whole(number),
+            _ => None,
+        })
     }
 
     /// The truth here; `None` for null and after a violation.
     pub(super) fn truth(&self, violations: &mut Violations) -> Option<bool> {
-        self.scalar("true or false", violations, Scalar::to_bool)
+        self.scalar("true or false", violations, Scalar::to_bool, |value| match value {
+            JsValue::Bool(truth) => Some(truth),
+            _ => None,
+        })
     }
 
     fn scalar<T>(
         &self,
-        wanted: &'static str,
+        wanted: &str,
         violations: &mut Violations,
-        read: fn(&Scalar) -> Result<Option<T>, Misfit>,
+        go: fn(&Scalar) -> Result<Option<T>, Misfit>,
+        npm: impl FnOnce(JsValue<'t>) -> Option<T>,
     ) -> Option<T> {
         let Content::Scalar(scalar) = &self.node.content else {
             self.refuse(wanted, violations);
             return None;
         };
-        read(scalar).unwrap_or_else(|misfit| {
-            self.refuse(misfit.wanted, violations);
-            None
-        })
+        if self.dialect == Dialect::Go {
+            return go(scalar).unwrap_or_else(|misfit| {
+                self.refuse(misfit.wanted, violations);
+                None
+            });
+        }
+        let found = scalar.to_js().ok().and_then(npm);
+        if found.is_none() {
+            self.refuse(wanted, violations);
+        }
+        found
     }
 
     /// The texts of a list; `None` for null and after a violation.
@@ -82,16 +185,21 @@ impl<'t> Cursor<'t> {
         Some(items.iter().filter_map(|(_, item)| item.text(violations)).collect())
     }
 
-    /// The items of a list that are not null, each with its index; `None` for null and after a violation.
+    /// The texts of a list that may be null to npm too.
+    pub(super) fn texts_or_null(&self, violations: &mut Violations) -> Option<Vec<String>> {
+        if self.is_null() { None } else { self.texts(violations) }
+    }
+
+    /// The items of a list that are not null to Go, each with its index; `None` for null and after a violation.
     pub(super) fn items(&self, violations: &mut Violations) -> Option<Vec<(usize, Self)>> {
         let items = self.all_items(violations)?;
-        Some(items.into_iter().enumerate().filter(|(_, item)| !item.is_null()).collect())
+        Some(items.into_iter().enumerate().filter(|(_, item)| !item.is_absent()).collect())
     }
 
     /// Every item of a list; `None` for null and after a violation.
     pub(super) fn all_items(&self, violations: &mut Violations) -> Option<Vec<Self>> {
         let Content::Sequence(items) = &self.node.content else {
-            if !self.is_null() {
+            if !self.is_absent() {
                 self.refuse("a list", violations);
             }
             return None;
@@ -99,36 +207,92 @@ impl<'t> Cursor<'t> {
         Some(items.iter().enumerate().map(|(index, id)| self.below(index, *id)).collect())
     }
 
+    /// The members of a mapping that has fields, as Go reads it: what it does not know is passed over.
+    pub(super) fn fields(&self, shape: &Shape, violations: &mut Violations) -> Vec<(String, Self)> {
+        let members = self.members(violations);
+        self.check_shape(shape, &members, violations);
+        members
+    }
+
+    /// The members of a mapping that has fields and whose keys Go walks by hand.
+    pub(super) fn raw_fields(
+        &self,
+        shape: &Shape,
+        violations: &mut Violations,
+    ) -> Vec<(Cow<'t, str>, Self)> {
+        if self.dialect == Dialect::Go {
+            let members = self.raw_members(violations);
+            return members.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        }
+        let members = self.fields(shape, violations);
+        members.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect()
+    }
+
+    /// npm's rule for fields: none but these, and all that are required.
+    fn check_shape(&self, shape: &Shape, members: &[(String, Self)], violations: &mut Violations) {
+        if self.dialect == Dialect::Go || !self.is_mapping() {
+            return;
+        }
+        let later = if self.dialect == Dialect::NpmHead { shape.later } else { &[] };
+        let known = || shape.fields.iter().chain(later).copied();
+        for (name, value) in members {
+            if !known().any(|field| field == name) {
+                let hint = nearest_hint(name, known());
+                let message = format!("field {} is not known here{hint}", quoted(name));
+                violations
+                    .add("unknown-key", value.at(), message)
+                    .at(value.node.line, value.node.column);
+            }
+        }
+        for field in shape.required {
+            if !members.iter().any(|(name, _)| name == field) {
+                violations
+                    .add("missing-key", &*self.at, format!("field {field:?} is missing"))
+                    .at(self.node.line, self.node.column);
+            }
+        }
+    }
+
     /// The members of a mapping, merged ones (`<<`) last; none for null and after a violation.
     pub(super) fn members(&self, violations: &mut Violations) -> Vec<(String, Self)> {
         let Content::Mapping(pairs) = &self.node.content else {
-            if !self.is_null() {
+            if !self.is_absent() {
                 self.refuse("a mapping", violations);
             }
             return Vec::new();
         };
-        let mut members = Vec::new();
-        let mut names = HashSet::new();
-        let mut merged = None;
+        let mut members = Vec::with_capacity(pairs.len());
+        let mut names = HashSet::with_capacity(pairs.len());
+        let mut merged = Vec::new();
         for (key, value) in pairs {
             let (key, value) = (self.tree.node(*key), *value);
             let Content::Scalar(name) = &key.content else {
                 self.refuse("a mapping with keys of text", violations);
                 continue;
             };
-            if !names.insert(name.text.as_str()) {
+            let merges = name.text == "<<" && name.tag == ScalarTag::Implicit;
+            // Go compares keys by their text before it looks at what they mean.
+            let identity = match self.dialect {
+                Dialect::Go => Cow::Borrowed(name.text.as_str()),
+                Dialect::Npm | Dialect::NpmHead => name.to_js_key(),
+            };
+            let repeated = !(merges && self.dialect.is_npm()) && !names.insert(identity.clone());
+            if repeated {
                 let message = format!("key {} stands twice in this mapping", quoted(&name.text));
                 violations
                     .add("duplicate-key", pointer(&self.at, &name.text), message)
                     .at(key.line, key.column);
-            } else if name.text == "<<" && name.tag == ScalarTag::Implicit {
-                merged = Some(self.below("<<", value));
+            } else if merges {
+                merged.push(self.below("<<", value));
+            } else if self.dialect.is_npm() {
+                let value = self.below(&identity, value);
+                members.push((identity.into_owned(), value));
             } else if let Ok(Some(name)) = name.to_text() {
                 let value = self.below(&name, value);
                 members.push((name, value));
             }
         }
-        if let Some(source) = merged {
+        for source in merged {
             self.merge(&source, &mut members, violations);
         }
         members
@@ -141,7 +305,9 @@ impl<'t> Cursor<'t> {
             Content::Sequence(_) => source.all_items(violations).unwrap_or_default(),
             Content::Scalar(_) => Vec::new(),
         };
-        if sources.is_empty() || sources.iter().any(|source| !source.is_mapping()) {
+        let nothing = sources.is_empty() && !matches!(source.node.content, Content::Sequence(_));
+        let nothing = nothing || (sources.is_empty() && self.dialect == Dialect::Go);
+        if nothing || sources.iter().any(|source| !source.is_mapping()) {
             source.refuse("a mapping or a list of mappings to merge", violations);
             return;
         }
@@ -156,9 +322,9 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// The members of a mapping whose keys the reference walks by hand: nothing is merged, repeated keys are kept, and
-    /// a scalar has no members.
-    pub(super) fn raw_members(&self, violations: &mut Violations) -> Vec<(&'t str, Self)> {
+    /// The members of a mapping whose keys Go walks by hand: nothing is merged, repeated keys are kept, and a scalar has
+    /// no members.
+    fn raw_members(&self, violations: &mut Violations) -> Vec<(&'t str, Self)> {
         match &self.node.content {
             Content::Scalar(_) => Vec::new(),
             Content::Sequence(_) => {
@@ -176,19 +342,30 @@ impl<'t> Cursor<'t> {
     }
 
     fn below(&self, token: impl std::fmt::Display, id: usize) -> Self {
-        Self { tree: self.tree, node: self.tree.node(id), at: pointer(&self.at, token) }
+        let at = pointer(&self.at, token);
+        Self { tree: self.tree, node: self.tree.node(id), at, dialect: self.dialect }
     }
 
     /// Reports that something else is wanted here.
     pub(super) fn refuse(&self, wanted: &str, violations: &mut Violations) {
         let found = match &self.node.content {
             Content::Scalar(_) if is_secret(&self.at) => "another value".to_owned(),
-            Content::Scalar(scalar) => quoted(&scalar.text),
+            Content::Scalar(scalar) => scalar_shown(scalar),
             Content::Sequence(_) => "a list".to_owned(),
             Content::Mapping(_) => "a mapping".to_owned(),
         };
         violations
             .add("wrong-type", &*self.at, format!("expected {wanted}, found {found}"))
             .at(self.node.line, self.node.column);
+    }
+}
+
+/// A scalar as a message shows it: text in quotes tells `"2.0"` from `2.0`.
+fn scalar_shown(scalar: &Scalar) -> String {
+    match scalar.tag {
+        ScalarTag::Str => quoted(&scalar.text),
+        _ if scalar.text.is_empty() => "null".to_owned(),
+        _ if matches!(scalar.to_js(), Ok(JsValue::Text(_))) => quoted(&scalar.text),
+        _ => scalar.text.chars().take(64).collect(),
     }
 }

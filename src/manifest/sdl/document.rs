@@ -3,19 +3,36 @@
 //! The surprising facts: a section may stand twice at the top level, the later one then adds to the earlier; and unknown
 //! keys are an error at the top level but ignored further down.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
-    cursor::Cursor,
+    cursor::{Cursor, Shape, Whole},
+    js::JsValue,
     profile::{Compute, Placement},
     service::Service,
     yaml::Tree,
 };
-use crate::manifest::violation::{Violations, nearest_hint, pointer, quoted};
+use crate::manifest::{
+    Dialect,
+    violation::{Violations, nearest_hint, pointer, quoted},
+};
 
 /// The sections that a document may have.
 const SECTIONS: [&str; 7] =
     ["version", "services", "profiles", "deployment", "endpoints", "reclamation", "include"];
+
+/// What the schema that npm checks allows in each mapping here.
+const ROOT: Shape = Shape {
+    fields: &["deployment", "endpoints", "include", "profiles", "services", "version"],
+    later: &["reclamation"],
+    required: &["deployment", "profiles", "services", "version"],
+};
+const PROFILES: Shape =
+    Shape { fields: &["compute", "placement"], later: &[], required: &["compute", "placement"] };
+const DEPLOYED: Shape =
+    Shape { fields: &["count", "profile"], later: &[], required: &["count", "profile"] };
+const ENDPOINT: Shape = Shape { fields: &["kind"], later: &[], required: &["kind"] };
+const RECLAMATION: Shape = Shape { fields: &["min_window"], later: &[], required: &["min_window"] };
 
 /// Which rules build the groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +46,7 @@ pub(super) enum Version {
 /// A document; every name is sorted as the groups will be.
 #[derive(Debug)]
 pub(super) struct Document {
+    pub(super) dialect: Dialect,
     pub(super) version: Version,
     pub(super) services: BTreeMap<String, Service>,
     pub(super) compute: BTreeMap<String, Compute>,
@@ -46,22 +64,23 @@ pub(super) struct Document {
 pub(super) struct Deployed {
     /// The compute profile.
     pub(super) profile: String,
-    pub(super) count: u32,
+    pub(super) count: Whole<u32>,
 }
 
 impl Document {
     /// Reads every section, with whatever does not fit left out and reported.
-    pub(super) fn read(tree: &Tree, violations: &mut Violations) -> Option<Self> {
-        let root = Cursor::root(tree).filter(|root| !root.is_null());
+    pub(super) fn read(tree: &Tree, dialect: Dialect, violations: &mut Violations) -> Option<Self> {
+        let root = Cursor::root(tree, dialect).filter(|root| !root.is_null());
         let Some(root) = root else {
             violations
                 .add("document-empty", "", "the document is empty")
                 .reference("sdl: uninitialized");
             return None;
         };
-        let sections = root.raw_members(violations);
+        let sections = root.raw_fields(&ROOT, violations);
         let mut document = Self {
-            version: version(&sections, violations).unwrap_or(Version::V20),
+            dialect,
+            version: version(dialect, &sections, violations).unwrap_or(Version::V20),
             services: BTreeMap::new(),
             compute: BTreeMap::new(),
             placements: BTreeMap::new(),
@@ -70,7 +89,7 @@ impl Document {
             reclamation: None,
         };
         for (name, value) in sections {
-            document.read_section(name, &value, violations);
+            document.read_section(&name, &value, violations);
         }
         Some(document)
     }
@@ -80,7 +99,7 @@ impl Document {
             "version" => {}
             "services" => read_named(&mut self.services, value, violations, Service::read),
             "profiles" => {
-                for (name, value) in value.members(violations) {
+                for (name, value) in value.fields(&PROFILES, violations) {
                     match name.as_str() {
                         "compute" => {
                             read_named(&mut self.compute, &value, violations, Compute::read);
@@ -104,6 +123,8 @@ impl Document {
             "include" => {
                 value.texts(violations);
             }
+            // npm has said so already.
+            _ if value.dialect().is_npm() => {}
             unknown => {
                 let hint = nearest_hint(unknown, SECTIONS.into_iter());
                 let message = format!("unknown section {}{hint}", quoted(unknown));
@@ -122,7 +143,7 @@ pub(super) fn read_named<T>(
     violations: &mut Violations,
     mut read: impl FnMut(&Cursor<'_>, &mut Violations) -> T,
 ) {
-    if value.is_null() {
+    if value.is_absent() {
         into.clear();
     }
     for (name, value) in value.members(violations) {
@@ -134,10 +155,10 @@ pub(super) fn read_named<T>(
 impl Deployed {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut deployed = Self::default();
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&DEPLOYED, violations) {
             match name.as_str() {
                 "profile" => deployed.profile = value.text(violations).unwrap_or_default(),
-                "count" => deployed.count = value.number(violations).unwrap_or_default(),
+                "count" => deployed.count = value.whole(1, violations).unwrap_or_default(),
                 _ => {}
             }
         }
@@ -146,17 +167,22 @@ impl Deployed {
 }
 
 fn read_endpoint(value: &Cursor<'_>, violations: &mut Violations) -> String {
-    read_member(value, "kind", violations)
+    read_member(value, "kind", &ENDPOINT, violations)
 }
 
 fn read_reclamation(value: &Cursor<'_>, violations: &mut Violations) -> String {
-    read_member(value, "min_window", violations)
+    read_member(value, "min_window", &RECLAMATION, violations)
 }
 
 /// The text of the one member that counts.
-fn read_member(value: &Cursor<'_>, wanted: &str, violations: &mut Violations) -> String {
+fn read_member(
+    value: &Cursor<'_>,
+    wanted: &str,
+    shape: &Shape,
+    violations: &mut Violations,
+) -> String {
     let mut text = String::new();
-    for (name, value) in value.members(violations) {
+    for (name, value) in value.fields(shape, violations) {
         if name == wanted {
             text = value.text(violations).unwrap_or_default();
         }
@@ -164,8 +190,15 @@ fn read_member(value: &Cursor<'_>, wanted: &str, violations: &mut Violations) ->
     text
 }
 
-fn version(sections: &[(&str, Cursor<'_>)], violations: &mut Violations) -> Option<Version> {
-    let Some((_, value)) = sections.iter().find(|(name, _)| *name == "version") else {
+fn version(
+    dialect: Dialect,
+    sections: &[(Cow<'_, str>, Cursor<'_>)],
+    violations: &mut Violations,
+) -> Option<Version> {
+    let Some((_, value)) = sections.iter().find(|(name, _)| name == "version") else {
+        if dialect.is_npm() {
+            return None;
+        }
         violations
             .add(
                 "version-missing",
@@ -175,15 +208,27 @@ fn version(sections: &[(&str, Cursor<'_>)], violations: &mut Violations) -> Opti
             .reference("SDL invalid: no version found");
         return None;
     };
-    let text = value.raw();
-    let version = parse_version(text);
+    let (text, version) = match dialect {
+        Dialect::Go => (value.raw(), parse_version(value.raw())),
+        Dialect::Npm | Dialect::NpmHead => (value.raw(), exact_version(value)),
+    };
     if version.is_none() {
-        let message = format!("version {} is not known; known are 2.0 and 2.1", quoted(text));
+        let hint = if dialect.is_npm() { "; write it in quotes" } else { "" };
+        let message = format!("version {} is not known; known are 2.0 and 2.1{hint}", quoted(text));
         violations
             .add("version-unknown", value.at(), message)
             .reference(format!("SDL invalid: config: unsupported version {text:?}"));
     }
     version
+}
+
+/// npm takes two texts, and no numbers.
+fn exact_version(value: &Cursor<'_>) -> Option<Version> {
+    match value.js() {
+        Some(JsValue::Text("2.0")) => Some(Version::V20),
+        Some(JsValue::Text("2.1")) => Some(Version::V21),
+        _ => None,
+    }
 }
 
 /// A semantic version, leniently: `v2`, `2.0`, `2.00.0` are 2.0.0. Everything from 2.1.0 on is read as 2.1.

@@ -4,13 +4,14 @@
 //! chain's rules for groups and the provider's for manifests. Each stage reports all it finds; the next one starts when
 //! nothing was found.
 //!
-//! This is the dialect of the Go implementation. The surprising fact: it is more forgiving about shape than the published
-//! JSON schema (unknown keys are mostly ignored), and stricter about values.
+//! Where the dialects differ, the rule takes the dialect. The surprising fact: Go is more forgiving about shape than the
+//! published JSON schema, which npm checks (unknown keys are mostly ignored), and stricter about values.
 
 mod build;
 mod cursor;
 mod document;
 mod go_sort;
+mod js;
 mod origin;
 mod profile;
 mod quantity;
@@ -25,7 +26,10 @@ use document::Document;
 use yaml::Tree;
 
 use super::{
-    Dialect, MAX_DOCUMENT_BYTES, Manifest, Violation, check_groups, violation::Violations,
+    Dialect, MAX_DOCUMENT_BYTES, Manifest, Violation,
+    canonical::Field,
+    check_groups,
+    violation::{Violations, quoted},
 };
 use crate::domain::GroupSpec;
 
@@ -58,39 +62,86 @@ pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>>
         return Err(violations.into_vec());
     }
     let mut violations = Violations::default();
-    let Some(tree) = Tree::parse(text, &mut violations) else { return Err(violations.into_vec()) };
-    compile_tree(&tree).map_err(|mut violations| {
-        for violation in &mut violations {
-            locate(violation, &tree);
+    let Some(tree) = Tree::parse(text, dialect, &mut violations) else {
+        return Err(violations.into_vec());
+    };
+    let mut compiled = compile_tree(&tree, dialect);
+    let violations = match &mut compiled {
+        Ok(compiled) => &mut compiled.warnings,
+        Err(violations) => violations,
+    };
+    for violation in violations {
+        locate(violation, &tree);
+        if dialect.is_npm() {
+            violation.reference = None;
         }
-        violations
-    })
+    }
+    compiled
 }
 
-fn compile_tree(tree: &Tree) -> Result<Compiled, Vec<Violation>> {
+fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
     let mut violations = Violations::default();
-    let document = Document::read(tree, &mut violations);
+    let document = Document::read(tree, dialect, &mut violations);
     if let Some(document) = &document {
         rules::check(document, &mut violations);
     }
     let Some(document) = document.filter(|_| violations.is_empty()) else {
         return Err(without_repetition(violations.into_vec()));
     };
-    let build::Built { groups, manifest, origins } = build::build(&document);
-    let mut violations = check_groups(&groups);
-    if !groups.is_empty() {
-        violations.extend(manifest.check());
+    let built = build::build(&document);
+    let mut violations = check_groups(&built.groups);
+    if !built.groups.is_empty() {
+        violations.extend(built.manifest.check());
     }
-    if violations.is_empty() {
-        let reclamation = document.reclamation.and_then(|window| quantity::duration(&window).ok());
-        let hash = manifest.hash();
-        return Ok(Compiled { groups, manifest, hash, reclamation, warnings: Vec::new() });
+    if dialect.is_npm() {
+        violations.extend(not_to_be_held(&built));
     }
     for violation in &mut violations {
-        violation.pointer = origins.translate(&violation.pointer);
+        violation.pointer = built.origins.translate(&violation.pointer);
     }
     violations.truncate(super::MAX_VIOLATIONS);
-    Err(without_repetition(violations))
+    let violations = without_repetition(violations);
+    if dialect == Dialect::Go && !violations.is_empty() {
+        return Err(violations);
+    }
+    let reclamation =
+        document.reclamation.and_then(|window| quantity::window(dialect, &window).ok());
+    let build::Built { groups, manifest, spelling, .. } = built;
+    let hash = manifest.spelled_hash(&spelling);
+    Ok(Compiled { groups, manifest, hash, reclamation, warnings: violations })
+}
+
+/// What npm writes and no provider or chain can read back, so that its hash is nobody else's.
+fn not_to_be_held(built: &build::Built) -> Vec<Violation> {
+    let mut violations = Violations::default();
+    for ((group, service, field), text) in &built.spelling.unfit {
+        let id = built.manifest.groups()[*group].services[*service].resources.id;
+        let unit = format!("/{group}/resources/{}/resource", id.saturating_sub(1));
+        let service = format!("/{group}/services/{service}");
+        let at = match field {
+            Field::Count => format!("{service}/count"),
+            Field::Cpu => format!("{unit}/cpu/units"),
+            Field::Memory => format!("{unit}/memory/size"),
+            Field::Gpu => format!("{unit}/gpu/units"),
+            Field::Volume(_) => format!("{unit}/storage"),
+            Field::NextTries(expose) | Field::NextTimeout(expose) => {
+                format!("{service}/expose/{expose}/http_options")
+            }
+        };
+        let message = format!("this becomes {text}, which no provider can read");
+        violations.add("number-not-whole", at, message);
+    }
+    for (group, unit, text) in &built.odd_prices {
+        let message = format!("price {} is none that the chain can read", quoted(text));
+        violations.add("price", format!("/{group}/resources/{unit}/price"), message);
+    }
+    let hash = built.manifest.spelled_hash(&built.spelling);
+    if built.spelling.unfit.is_empty() && hash != built.manifest.hash() {
+        let message =
+            "npm writes this manifest in a way that gives a hash that no provider comes to";
+        violations.add("hash-not-reproducible", "", message);
+    }
+    violations.into_vec()
 }
 
 /// A service that is deployed twice has its faults once.

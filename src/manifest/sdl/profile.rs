@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    cursor::Cursor,
+    cursor::{Cursor, Shape, Whole},
     document::read_named,
+    js::{self, JsValue},
     quantity::{self, Malformed},
 };
 use crate::{
-    domain::{Attribute, Denom, Price, SignedBy, Volume},
-    manifest::violation::{Violations, nearest_hint, quoted},
+    domain::{Amount, Attribute, Denom, Price, SignedBy, Volume},
+    manifest::{
+        Dialect,
+        violation::{Violations, nearest_hint, quoted},
+    },
 };
 
 /// The name of a volume that has none.
@@ -17,6 +21,31 @@ const DEFAULT_VOLUME: &str = "default";
 
 /// Storage classes that a document may name.
 const STORAGE_CLASSES: [&str; 5] = ["default", "beta1", "beta2", "beta3", "ram"];
+
+/// What the schema that npm checks allows in each mapping of the profiles.
+const COMPUTE: Shape = Shape { fields: &["resources"], later: &[], required: &["resources"] };
+const RESOURCES: Shape = Shape {
+    fields: &["cpu", "gpu", "memory", "storage"],
+    later: &[],
+    required: &["cpu", "memory", "storage"],
+};
+const CPU: Shape = Shape { fields: &["attributes", "units"], later: &[], required: &["units"] };
+const MEMORY: Shape = Shape { fields: &["size"], later: &[], required: &["size"] };
+const VOLUME: Shape =
+    Shape { fields: &["attributes", "name", "size"], later: &[], required: &["size"] };
+const GPU: Shape = Shape { fields: &["attributes", "units"], later: &[], required: &["units"] };
+const GPU_ATTRIBUTES: Shape = Shape { fields: &["vendor"], later: &[], required: &[] };
+const GPU_VENDOR: Shape = Shape { fields: &["nvidia"], later: &[], required: &[] };
+const GPU_MODEL: Shape =
+    Shape { fields: &["interface", "model", "ram"], later: &[], required: &[] };
+const PLACEMENT: Shape =
+    Shape { fields: &["attributes", "pricing", "signedBy"], later: &[], required: &["pricing"] };
+const SIGNED_BY: Shape = Shape { fields: &["allOf", "anyOf"], later: &[], required: &[] };
+const PRICE: Shape =
+    Shape { fields: &["amount", "denom"], later: &[], required: &["amount", "denom"] };
+
+/// The stablecoin that the release takes beside the chain's own coins.
+const USDC: &str = "ibc/170C677610AC31DF0904FFE09CD3B5C657492170E7E52372E48756B71E56F2F1";
 
 /// A compute profile; absent parts are refused where the profile is used.
 #[derive(Debug, Default)]
@@ -28,24 +57,44 @@ pub(super) struct Compute {
 #[derive(Debug, Default)]
 pub(super) struct Resources {
     pub(super) cpu: Option<Cpu>,
-    pub(super) memory: Option<u64>,
+    pub(super) memory: Option<Whole<u64>>,
     /// In document order.
-    pub(super) storage: Vec<Volume>,
-    pub(super) gpu: Gpu,
+    pub(super) storage: Vec<Disk>,
+    pub(super) gpu: Option<Gpu>,
 }
 
 /// Cores.
 #[derive(Debug, Default)]
 pub(super) struct Cpu {
-    pub(super) milli: u32,
+    pub(super) milli: Whole<u64>,
     pub(super) attributes: Vec<Attribute>,
+}
+
+/// A volume.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// Named `default` where the document gives no name.
+    pub(super) volume: Volume,
+    /// Whether the document gives the name.
+    pub(super) named: bool,
+    /// Whether it outlives its replica, so that it must be mounted somewhere.
+    pub(super) persistent: bool,
+    /// The size's text, where npm writes one that is no whole number of bytes.
+    pub(super) spelled: Option<String>,
 }
 
 /// GPUs.
 #[derive(Debug, Default)]
 pub(super) struct Gpu {
-    pub(super) units: u64,
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) units: Whole<u64>,
+    /// Whether units, however many, stand there to npm, which takes even the text `"0"` for some.
+    pub(super) counted: bool,
+    /// Whether the schema, since the release, sees units above zero.
+    positive: bool,
+    /// `None` where the mapping does not stand.
+    pub(super) attributes: Option<Vec<Attribute>>,
+    /// Whether the attributes name a vendor.
+    pub(super) vendor: bool,
 }
 
 /// A placement profile.
@@ -55,14 +104,22 @@ pub(super) struct Placement {
     pub(super) attributes: Vec<Attribute>,
     pub(super) signed_by: SignedBy,
     /// Per compute profile; `None` where nothing usable stands.
-    pub(super) pricing: BTreeMap<String, Option<Price>>,
+    pub(super) pricing: BTreeMap<String, Option<Priced>>,
+}
+
+/// What one replica costs for a block.
+#[derive(Debug, Clone)]
+pub(super) struct Priced {
+    pub(super) price: Price,
+    /// The amount's text, where npm takes one that is no amount.
+    pub(super) spelled: Option<String>,
 }
 
 impl Compute {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut compute = Self::default();
-        for (name, value) in value.members(violations) {
-            if name == "resources" && !value.is_null() {
+        for (name, value) in value.fields(&COMPUTE, violations) {
+            if name == "resources" && !value.is_absent() {
                 compute.resources = Some(Resources::read(&value, violations));
             }
         }
@@ -73,15 +130,15 @@ impl Compute {
 impl Resources {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut resources = Self::default();
-        for (name, value) in value.members(violations) {
-            if value.is_null() {
+        for (name, value) in value.fields(&RESOURCES, violations) {
+            if value.is_absent() {
                 continue;
             }
             match name.as_str() {
                 "cpu" => resources.cpu = Some(Cpu::read(&value, violations)),
                 "memory" => resources.memory = Some(read_memory(&value, violations)),
                 "storage" => resources.storage = read_storage(&value, violations),
-                "gpu" => resources.gpu = Gpu::read(&value, violations),
+                "gpu" => resources.gpu = Some(Gpu::read(&value, violations)),
                 _ => {}
             }
         }
@@ -93,7 +150,7 @@ impl Resources {
 fn read_quantity<T: Default>(
     value: &Cursor<'_>,
     violations: &mut Violations,
-    parse: fn(&str) -> Result<T, Malformed>,
+    parse: impl FnOnce(&str) -> Result<T, Malformed>,
 ) -> T {
     if value.is_null() {
         return T::default();
@@ -106,15 +163,38 @@ fn read_quantity<T: Default>(
     })
 }
 
+/// Reads a quantity from the value that JavaScript has there.
+fn read_js_quantity(
+    value: &Cursor<'_>,
+    violations: &mut Violations,
+    parse: fn(&JsValue<'_>) -> Result<f64, &'static str>,
+) -> Whole<u64> {
+    match value.js().ok_or("a number or text").and_then(|found| parse(&found)) {
+        Ok(number) => quantity::whole(number),
+        Err(wanted) => {
+            value.refuse(wanted, violations);
+            Whole::default()
+        }
+    }
+}
+
 impl Cpu {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut cpu = Self::default();
-        for (name, value) in value.members(violations) {
-            match name.as_str() {
-                "units" => cpu.milli = read_quantity(&value, violations, quantity::cpu_milli),
-                "attributes" if !value.is_null() => {
+        for (name, value) in value.fields(&CPU, violations) {
+            match (name.as_str(), value.dialect()) {
+                ("units", Dialect::Go) => {
+                    cpu.milli =
+                        u64::from(read_quantity(&value, violations, quantity::cpu_milli)).into();
+                }
+                ("units", _) => {
+                    cpu.milli = read_js_quantity(&value, violations, quantity::js_cpu_milli);
+                }
+                ("attributes", Dialect::Go) if value.is_null() => {}
+                ("attributes", Dialect::Go) => {
                     cpu.attributes = read_cpu_attributes(&value, violations);
                 }
+                ("attributes", _) => cpu.attributes = read_js_attributes(&value, violations),
                 _ => {}
             }
         }
@@ -122,13 +202,16 @@ impl Cpu {
     }
 }
 
+/// To Go a CPU has one attribute at most, `arch`.
 fn read_cpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
     let mut attributes = Vec::new();
-    for (name, value) in value.raw_members(violations) {
+    let known = Shape { fields: &["arch"], later: &[], required: &[] };
+    for (name, value) in value.raw_fields(&known, violations) {
         if name == "arch" {
             attributes.push(Attribute::new(name, value.text(violations).unwrap_or_default()));
         } else {
-            let message = format!("CPU attribute {} is not known; known is \"arch\"", quoted(name));
+            let message =
+                format!("CPU attribute {} is not known; known is \"arch\"", quoted(&name));
             violations
                 .add("unknown-attribute", value.at(), message)
                 .reference(format!("unsupported cpu attribute {name:?}"));
@@ -137,61 +220,139 @@ fn read_cpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<A
     attributes
 }
 
-fn read_memory(value: &Cursor<'_>, violations: &mut Violations) -> u64 {
-    let mut bytes = 0;
-    for (name, value) in value.members(violations) {
+/// To npm attributes have any names and values, which become texts, in the order of a dictionary.
+fn read_js_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
+    let members = value.members(violations);
+    let mut attributes: Vec<Attribute> = members
+        .into_iter()
+        .map(|(key, value)| Attribute::new(key, value.js_text(violations)))
+        .collect();
+    attributes.sort_by(|a, b| js::locale_compare(&a.key, &b.key));
+    attributes
+}
+
+fn read_size(value: &Cursor<'_>, violations: &mut Violations) -> Whole<u64> {
+    match value.dialect() {
+        Dialect::Go => read_quantity(value, violations, quantity::bytes).into(),
+        Dialect::Npm | Dialect::NpmHead => read_js_quantity(value, violations, quantity::js_bytes),
+    }
+}
+
+fn read_memory(value: &Cursor<'_>, violations: &mut Violations) -> Whole<u64> {
+    let mut bytes = Whole::default();
+    for (name, value) in value.fields(&MEMORY, violations) {
         if name == "size" {
-            bytes = read_quantity(&value, violations, quantity::bytes);
+            bytes = read_size(&value, violations);
         }
     }
     bytes
 }
 
-/// A list of volumes, or a mapping for a single one, whose name then does not count.
-fn read_storage(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Volume> {
+/// A list of volumes, or a mapping for a single one, whose name then does not count to Go.
+fn read_storage(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Disk> {
     if value.is_mapping() {
-        let volume = read_volume(value, violations);
-        return vec![Volume { name: DEFAULT_VOLUME.to_owned(), ..volume }];
+        let mut disk = read_disk(value, violations);
+        if value.dialect() == Dialect::Go {
+            DEFAULT_VOLUME.clone_into(&mut disk.volume.name);
+            disk.named = true;
+        }
+        return vec![disk];
     }
     let mut names = HashSet::new();
-    let mut volumes = Vec::new();
+    let mut disks = Vec::new();
     for item in value.all_items(violations).unwrap_or_default() {
-        let mut volume = read_volume(&item, violations);
-        if volume.name.is_empty() {
-            DEFAULT_VOLUME.clone_into(&mut volume.name);
-        }
-        if !names.insert(volume.name.clone()) {
+        let disk = read_disk(&item, violations);
+        let name = &disk.volume.name;
+        if value.dialect() == Dialect::Go && !names.insert(name.clone()) {
             let message = format!(
                 "volume {} stands twice; a volume without a name is called \"default\"",
-                quoted(&volume.name)
+                quoted(name)
             );
             violations
                 .add("duplicate-volume", item.at(), message)
                 .reference("sdl: duplicated volume name");
         }
-        volumes.push(volume);
+        disks.push(disk);
     }
-    volumes
+    disks
 }
 
-fn read_volume(value: &Cursor<'_>, violations: &mut Violations) -> Volume {
-    let mut volume = Volume { name: String::new(), bytes: 0, attributes: Vec::new() };
-    for (name, value) in value.members(violations) {
-        match name.as_str() {
-            "name" => volume.name = value.text(violations).unwrap_or_default(),
-            "size" => volume.bytes = read_quantity(&value, violations, quantity::bytes),
-            "attributes" if !value.is_null() => {
-                volume.attributes = read_volume_attributes(&value, violations);
+fn read_disk(value: &Cursor<'_>, violations: &mut Violations) -> Disk {
+    let mut name = None;
+    let (mut size, mut attributes, mut persistent) = (Whole::default(), Vec::new(), false);
+    for (field, value) in value.fields(&VOLUME, violations) {
+        match field.as_str() {
+            "name" => name = value.text(violations).filter(|name| !name.is_empty()),
+            "size" => size = read_size(&value, violations),
+            "attributes" if !value.is_absent() => {
+                (attributes, persistent) = match value.dialect() {
+                    Dialect::Go => read_volume_attributes(&value, violations),
+                    Dialect::Npm | Dialect::NpmHead => {
+                        read_js_volume_attributes(&value, violations)
+                    }
+                };
             }
             _ => {}
         }
     }
-    volume
+    // A volume of the name `default` is named to Go either way.
+    let named = name.is_some() || value.dialect() == Dialect::Go;
+    let name = name.unwrap_or_else(|| DEFAULT_VOLUME.to_owned());
+    let volume = Volume { name, bytes: size.nearest, attributes };
+    Disk { volume, named, persistent, spelled: size.spelled }
+}
+
+/// npm's rules of class and persistence: the release only keeps `ram` from being persistent; since then both must stand
+/// there, and the other classes must be persistent.
+fn read_js_volume_attributes(
+    value: &Cursor<'_>,
+    violations: &mut Violations,
+) -> (Vec<Attribute>, bool) {
+    let (mut persistent, mut class) = (None, None);
+    let shape = Shape { fields: &["class", "persistent"], later: &[], required: &[] };
+    for (name, value) in value.fields(&shape, violations) {
+        match (name.as_str(), value.js()) {
+            ("class", _) => class = value.text(violations),
+            ("persistent", Some(JsValue::Bool(truth))) => persistent = Some(truth.to_string()),
+            ("persistent", Some(JsValue::Text(text))) => persistent = Some(text.to_owned()),
+            ("persistent", _) => value.refuse("true, false or text", violations),
+            _ => {}
+        }
+    }
+    let mut refuse = |message: &str| {
+        violations.add("storage-attributes", value.at(), message);
+    };
+    let is_true = persistent.as_deref() == Some("true");
+    if class.as_deref() == Some("ram") && is_true {
+        refuse("storage of class ram cannot be persistent");
+    }
+    if value.dialect() == Dialect::NpmHead {
+        if class.is_none() || persistent.is_none() {
+            refuse("attributes of storage need both class and persistent");
+        }
+        let lasting = matches!(class.as_deref(), Some("beta1" | "beta2" | "beta3" | "default"));
+        if lasting && !is_true {
+            refuse("storage of this class must be persistent");
+        }
+    }
+    if class.as_deref() == Some("ram") && persistent.is_none() {
+        persistent = Some("false".to_owned());
+    }
+    // Texts are true unless they deny it.
+    let lasts = persistent
+        .as_ref()
+        .is_some_and(|text| !matches!(text.to_lowercase().as_str(), "false" | "no" | "0" | ""));
+    let class = class.map(|class| Attribute::new("class", class));
+    let persistent = persistent.map(|text| Attribute::new("persistent", text));
+    (class.into_iter().chain(persistent).collect(), lasts)
 }
 
 /// Class and persistence. The class is judged by the spelling of `persistent`, not by its meaning: `yes` with no class
 /// gets none, `off` with class `ram` is refused.
-fn read_volume_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
+fn read_volume_attributes(
+    value: &Cursor<'_>,
+    violations: &mut Violations,
+) -> (Vec<Attribute>, bool) {
     let mut persistent = "false".to_owned();
     let mut class = None;
     for (name, value) in value.members(violations) {
@@ -242,34 +403,61 @@ fn read_volume_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Ve
         );
     }
     let class = class.map(|class| Attribute::new("class", class));
-    class.into_iter().chain([Attribute::new("persistent", persistent)]).collect()
+    let attributes = class.into_iter().chain([Attribute::new("persistent", persistent)]).collect();
+    (attributes, persistent == "true")
 }
 
 impl Gpu {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut gpu = Self::default();
-        let mut has_attributes = false;
-        for (name, value) in value.raw_members(violations) {
-            match name {
-                "units" => gpu.units = read_quantity(&value, violations, quantity::gpu_units),
-                "attributes" if value.is_null() => has_attributes = false,
+        for (name, value) in value.raw_fields(&GPU, violations) {
+            match &*name {
+                "units" => gpu.read_units(&value, violations),
+                "attributes" if value.is_absent() => gpu.attributes = None,
                 "attributes" => {
-                    has_attributes = true;
-                    gpu.attributes = read_gpu_attributes(&value, violations);
+                    let (attributes, vendor) = read_gpu_attributes(&value, violations);
+                    gpu.attributes = Some(attributes);
+                    gpu.vendor = vendor;
                 }
+                _ if value.dialect().is_npm() => {}
                 _ => {
-                    let hint = nearest_hint(name, ["units", "attributes"].into_iter());
+                    let hint = nearest_hint(&name, ["units", "attributes"].into_iter());
                     violations
                         .add(
                             "unknown-attribute",
                             value.at(),
-                            format!("GPU resource {} is not known{hint}", quoted(name)),
+                            format!("GPU resource {} is not known{hint}", quoted(&name)),
                         )
                         .reference(format!("sdl: unsupported field ({name}) for GPU resource"));
                 }
             }
         }
-        if gpu.units > 0 && !has_attributes {
+        gpu.check_attributes(value, violations);
+        gpu
+    }
+
+    fn read_units(&mut self, value: &Cursor<'_>, violations: &mut Violations) {
+        if value.dialect() == Dialect::Go {
+            self.units = read_quantity(value, violations, quantity::gpu_units).into();
+            self.counted = self.units.nearest > 0;
+        } else {
+            self.units = read_js_quantity(value, violations, quantity::js_gpu_units);
+            self.counted = match value.js() {
+                Some(JsValue::Number(units)) => units != 0.0,
+                _ => true,
+            };
+            self.positive = match value.js() {
+                Some(JsValue::Number(units)) => units > 0.0,
+                Some(JsValue::Text(text)) => !quantity::is_zero(text),
+                _ => true,
+            };
+        }
+    }
+
+    /// Units need attributes where they are read, to Go; to the npm release where they are used, since then in both ways
+    /// and at once.
+    fn check_attributes(&self, value: &Cursor<'_>, violations: &mut Violations) {
+        if value.dialect() == Dialect::Go && self.units.nearest > 0 && self.attributes.is_none() {
             violations
                 .add(
                     "gpu-attributes",
@@ -278,63 +466,93 @@ impl Gpu {
                 )
                 .reference("sdl: GPU attributes must be present if units > 0");
         }
-        gpu
+        if value.dialect() == Dialect::NpmHead && self.positive != self.attributes.is_some() {
+            let message = "GPU units above zero and GPU attributes need each other";
+            violations.add("gpu-attributes", value.at(), message);
+        }
     }
 }
 
-/// Only the vendor `nvidia` is read; without a list of models any model will do.
-fn read_gpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
+/// To Go only the vendor `nvidia` is read; without a list of models any model will do. Also says whether a vendor stands
+/// there.
+fn read_gpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> (Vec<Attribute>, bool) {
     let mut vendor = None;
-    for (name, value) in value.raw_members(violations) {
+    for (name, value) in value.raw_fields(&GPU_ATTRIBUTES, violations) {
         if name == "vendor" {
-            vendor = (!value.is_null()).then_some(value);
-        } else {
+            vendor = (!value.is_absent()).then_some(value);
+        } else if value.dialect() == Dialect::Go {
             let message =
-                format!("GPU attribute {} is not known; known is \"vendor\"", quoted(name));
+                format!("GPU attribute {} is not known; known is \"vendor\"", quoted(&name));
             violations
                 .add("unknown-attribute", value.at(), message)
                 .reference(format!("sdl: unsupported attribute ({name}) for GPU resource"));
         }
     }
     let Some(vendor) = vendor else {
-        violations
-            .add(
-                "gpu-vendor",
-                value.at(),
-                "GPU attributes name no vendor; write vendor: {nvidia: []}",
-            )
-            .reference("sdl: invalid GPU attributes. at least one vendor must be set");
-        return Vec::new();
+        if value.dialect() == Dialect::Go {
+            violations
+                .add(
+                    "gpu-vendor",
+                    value.at(),
+                    "GPU attributes name no vendor; write vendor: {nvidia: []}",
+                )
+                .reference("sdl: invalid GPU attributes. at least one vendor must be set");
+        }
+        return (Vec::new(), false);
     };
+    let keys = read_gpu_vendor(&vendor, violations);
+    (keys.into_iter().map(|key| Attribute::new(key, "true")).collect(), true)
+}
+
+/// The models: sorted to Go, in the document's order to npm, to which an empty list is no model at all.
+fn read_gpu_vendor(vendor: &Cursor<'_>, violations: &mut Violations) -> Vec<String> {
+    let any = || "vendor/nvidia/model/*".to_owned();
     let mut keys = Vec::new();
-    for (name, value) in vendor.members(violations) {
-        if name == "nvidia" {
-            for (_, model) in value.items(violations).unwrap_or_default() {
-                keys.push(read_gpu_model(&model, violations));
+    let fields = vendor.fields(&GPU_VENDOR, violations);
+    if vendor.dialect().is_npm() && vendor.is_mapping() && fields.is_empty() {
+        violations.add("gpu-vendor", vendor.at(), "the GPU's vendor is missing; write nvidia");
+    }
+    for (name, value) in fields {
+        match name.as_str() {
+            "nvidia" if value.dialect().is_npm() && value.is_null() => keys.push(any()),
+            "nvidia" => {
+                for (_, model) in value.items(violations).unwrap_or_default() {
+                    keys.push(read_gpu_model(&model, violations));
+                }
             }
+            _ => {}
         }
     }
-    if keys.is_empty() {
-        keys.push("vendor/nvidia/model/*".to_owned());
+    if vendor.dialect() == Dialect::Go {
+        if keys.is_empty() {
+            keys.push(any());
+        }
+        keys.sort_unstable();
     }
-    keys.sort_unstable();
-    keys.into_iter().map(|key| Attribute::new(key, "true")).collect()
+    keys
 }
 
 fn read_gpu_model(value: &Cursor<'_>, violations: &mut Violations) -> String {
-    let (mut model, mut ram, mut interface) = (String::new(), None, None);
-    for (name, value) in value.members(violations) {
-        if value.is_null() {
+    let npm = value.dialect().is_npm();
+    let (mut model, mut ram, mut interface) = (None, None, None);
+    for (name, value) in value.fields(&GPU_MODEL, violations) {
+        if value.is_absent() {
             continue;
         }
         match name.as_str() {
-            "model" => model = value.text(violations).unwrap_or_default(),
-            "ram" => ram = Some(read_quantity(&value, violations, quantity::gpu_ram_gib)),
+            "model" => model = value.text(violations),
+            // npm keeps the text.
+            "ram" if npm => ram = value.text(violations).filter(|ram| !ram.is_empty()),
+            "ram" => {
+                let gib = read_quantity(&value, violations, quantity::gpu_ram_gib);
+                ram = Some(format!("{gib}Gi"));
+            }
             "interface" => interface = Some(read_gpu_interface(&value, violations)),
             _ => {}
         }
     }
-    let ram = ram.map(|gib| format!("/ram/{gib}Gi")).unwrap_or_default();
+    let model = model.unwrap_or_else(|| if npm { "undefined" } else { "" }.to_owned());
+    let ram = ram.map(|ram| format!("/ram/{ram}")).unwrap_or_default();
     let interface = interface.map(|name| format!("/interface/{name}")).unwrap_or_default();
     format!("vendor/nvidia/model/{model}{ram}{interface}")
 }
@@ -353,8 +571,11 @@ fn read_gpu_interface<'t>(value: &Cursor<'t>, violations: &mut Violations) -> &'
 impl Placement {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut placement = Self::default();
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&PLACEMENT, violations) {
             match name.as_str() {
+                "attributes" if value.dialect().is_npm() => {
+                    placement.attributes = read_js_attributes(&value, violations);
+                }
                 "attributes" => {
                     let mut attributes = BTreeMap::new();
                     read_named(&mut attributes, &value, violations, |value, violations| {
@@ -378,7 +599,7 @@ impl Placement {
 
 fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> SignedBy {
     let mut signed_by = SignedBy::default();
-    for (name, value) in value.members(violations) {
+    for (name, value) in value.fields(&SIGNED_BY, violations) {
         match name.as_str() {
             "allOf" => signed_by.all_of = value.texts(violations).unwrap_or_default(),
             "anyOf" => signed_by.any_of = value.texts(violations).unwrap_or_default(),
@@ -388,17 +609,21 @@ fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> SignedBy {
     signed_by
 }
 
-fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Price> {
-    if value.is_null() {
+fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Priced> {
+    if value.is_absent() {
         return None;
     }
     let (mut denom, mut amount) = (String::new(), String::new());
-    for (name, value) in value.members(violations) {
-        match name.as_str() {
-            "denom" => denom = value.text(violations).unwrap_or_default(),
-            "amount" => amount = value.text(violations).unwrap_or_default(),
+    for (name, value) in value.fields(&PRICE, violations) {
+        match (name.as_str(), value.dialect()) {
+            ("denom", _) => denom = value.text(violations).unwrap_or_default(),
+            ("amount", Dialect::Go) => amount = value.text(violations).unwrap_or_default(),
+            ("amount", _) => amount = read_js_amount(&value, violations),
             _ => {}
         }
+    }
+    if value.dialect().is_npm() {
+        return js_price(value, &denom, amount, violations);
     }
     let amount = quantity::price(&amount).map_err(|malformed| {
         violations.add("price", value.at(), malformed.message).reference(malformed.reference);
@@ -406,5 +631,41 @@ fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Price> 
     let denom = denom.parse::<Denom>().map_err(|error| {
         violations.add("denom", value.at(), error.to_string());
     });
-    Some(Price { denom: denom.ok()?, amount: amount.ok()? })
+    Some(Priced { price: Price { denom: denom.ok()?, amount: amount.ok()? }, spelled: None })
+}
+
+/// To npm an amount is a number from zero, or a text of digits with perhaps a fraction.
+fn read_js_amount(value: &Cursor<'_>, violations: &mut Violations) -> String {
+    match value.js() {
+        Some(JsValue::Number(number)) if number.is_finite() && number >= 0.0 => {
+            js::number_text(number)
+        }
+        Some(JsValue::Text(text)) if quantity::is_decimal(text) => text.to_owned(),
+        _ => {
+            value.refuse("an amount such as 100 or \"0.5\"", violations);
+            String::new()
+        }
+    }
+}
+
+/// npm takes the chain's coins, and the release one stablecoin beside them. An amount that it takes may still be none
+/// for the chain.
+fn js_price(
+    value: &Cursor<'_>,
+    denom: &str,
+    amount: String,
+    violations: &mut Violations,
+) -> Option<Priced> {
+    let known =
+        matches!(denom, "uakt" | "uact") || (denom == USDC && value.dialect() == Dialect::Npm);
+    let Some(denom) = denom.parse::<Denom>().ok().filter(|_| known) else {
+        let message = format!("denom {} is neither uakt nor uact", quoted(denom));
+        violations.add("denom", value.at(), message);
+        return None;
+    };
+    let (amount, spelled) = match amount.parse() {
+        Ok(amount) => (amount, None),
+        Err(_) => (Amount::ZERO, Some(amount)),
+    };
+    Some(Priced { price: Price { denom, amount }, spelled })
 }

@@ -11,9 +11,13 @@
 
 use std::time::Duration;
 
+use super::{
+    cursor::Whole,
+    js::{self, JsValue},
+};
 use crate::{
     domain::{Amount, MoneyError},
-    manifest::violation::quoted,
+    manifest::{Dialect, violation::quoted},
 };
 
 /// Why a text is no quantity: a message, and the reference's text.
@@ -158,6 +162,28 @@ pub(super) fn duration(text: &str) -> Result<Duration, Malformed> {
     }
 }
 
+/// How long a provider must warn: npm knows whole seconds, minutes or hours.
+pub(super) fn window(dialect: Dialect, text: &str) -> Result<Duration, Malformed> {
+    if dialect == Dialect::Go {
+        return duration(text);
+    }
+    let malformed = || Malformed {
+        message: format!("{} is not a time such as 720h, 90m or 90s", quoted(text)),
+        reference: String::new(),
+    };
+    let (number, seconds) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _) => (number, 1),
+        (_, Some(number)) => (number, 60),
+        _ => (text.strip_suffix('h').unwrap_or_default(), 3600),
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    if number.is_empty() || number.starts_with('0') || !digits {
+        return Err(malformed());
+    }
+    let number = number.parse::<u64>().unwrap_or(u64::MAX);
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}
+
 fn nanoseconds(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -228,6 +254,78 @@ pub(super) fn price(text: &str) -> Result<Amount, Malformed> {
             error.to_string(),
             format!("failed to set decimal string with base 10: {}", quoted(text)),
         )),
+    }
+}
+
+/// A number of JavaScript as a whole one, with its text where it is none of 64 bits.
+pub(super) fn whole(number: f64) -> Whole<u64> {
+    let text = js::number_text(number);
+    match text.parse() {
+        Ok(nearest) => Whole { nearest, spelled: None },
+        Err(_) => Whole { nearest: number as u64, spelled: Some(text) },
+    }
+}
+
+/// `[0-9]+(\.[0-9]+)?`
+pub(super) fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(text),
+    }
+}
+
+/// Whether a text is zero to npm's schema: `0+(\.0+)?`.
+pub(super) fn is_zero(text: &str) -> bool {
+    is_decimal(text) && text.bytes().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// Thousandths of a core as npm reads them: a suffix other than `m` means nothing, and fractions stay.
+pub(super) fn js_cpu_milli(value: &JsValue<'_>) -> Result<f64, &'static str> {
+    const WANTED: &str = "CPU units above zero such as 0.5, \"2\" or \"500m\"";
+    match value {
+        JsValue::Number(cores) if cores.is_finite() && *cores > 0.0 => Ok(cores * 1000.0),
+        JsValue::Text(text) => {
+            let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+            let (number, suffix) = text.split_at(end);
+            let zero = is_zero(number) && matches!(suffix, "" | "m");
+            if !is_decimal(number) || !suffix.bytes().all(|byte| byte.is_ascii_alphabetic()) || zero
+            {
+                return Err(WANTED);
+            }
+            let number = js::leading_float(number);
+            Ok(if suffix.eq_ignore_ascii_case("m") { number } else { number * 1000.0 })
+        }
+        _ => Err(WANTED),
+    }
+}
+
+/// Bytes as npm reads them: a suffix of any case must stand there, only `i` makes it binary, and a fraction is one byte
+/// more.
+pub(super) fn js_bytes(value: &JsValue<'_>) -> Result<f64, &'static str> {
+    const WANTED: &str = "text with digits and a suffix, such as \"512Mi\"";
+    let JsValue::Text(text) = value else { return Err(WANTED) };
+    let text = text.to_lowercase();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let mut letters = suffix.chars();
+    let (first, rest) = (letters.next(), letters.as_str());
+    let lettered = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let Some(first) = first.filter(|_| !number.is_empty() && lettered(suffix)) else {
+        return Err(WANTED);
+    };
+    let base: f64 = if rest == "i" { 1024.0 } else { 1000.0 };
+    let power = "kmgtpe".find(first).map_or(0, |at| at + 1);
+    let factor = (0..power).fold(1.0, |factor, _| factor * base);
+    Ok((js::leading_float(number) * factor).ceil())
+}
+
+/// Pieces of GPU as npm reads them: any number, or the one that a text begins with.
+pub(super) fn js_gpu_units(value: &JsValue<'_>) -> Result<f64, &'static str> {
+    match value {
+        JsValue::Number(units) if units.is_finite() => Ok(*units),
+        JsValue::Text(text) => Ok(js::leading_integer(text)),
+        _ => Err("a number or text"),
     }
 }
 

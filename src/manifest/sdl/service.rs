@@ -1,12 +1,56 @@
 //! `services`: images, their parameters and how they are exposed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use super::{cursor::Cursor, document::read_named};
-use crate::manifest::{
-    model::Credentials,
-    violation::{Violations, pointer, quoted},
+use super::{
+    cursor::{Cursor, Shape, Whole},
+    document::read_named,
 };
+use crate::manifest::{
+    Dialect,
+    model::Credentials,
+    violation::{Violations, nearest_hint, pointer, quoted},
+};
+
+/// What the schema that npm checks allows in each mapping of a service.
+const SERVICE: Shape = Shape {
+    fields: &["args", "command", "credentials", "dependencies", "env", "expose", "image", "params"],
+    later: &[],
+    required: &["image"],
+};
+const DEPENDENCY: Shape = Shape { fields: &["service"], later: &[], required: &[] };
+const EXPOSE: Shape = Shape {
+    fields: &["accept", "as", "http_options", "port", "proto", "to"],
+    later: &[],
+    required: &["port"],
+};
+const TO: Shape = Shape { fields: &["global", "ip", "service"], later: &[], required: &[] };
+const HTTP_OPTIONS: Shape = Shape {
+    fields: &[
+        "max_body_size",
+        "next_cases",
+        "next_timeout",
+        "next_tries",
+        "read_timeout",
+        "send_timeout",
+    ],
+    later: &["proxy_buffer_size"],
+    required: &[],
+};
+const PARAMS: Shape = Shape { fields: &["permissions", "storage"], later: &["tee"], required: &[] };
+const MOUNT: Shape = Shape { fields: &["mount", "readOnly"], later: &[], required: &[] };
+const PERMISSIONS: Shape = Shape { fields: &["read"], later: &[], required: &[] };
+const CREDENTIALS: Shape = Shape {
+    fields: &["email", "host", "password", "username"],
+    later: &[],
+    required: &["host", "password", "username"],
+};
+
+/// Largest values of [`HTTP_OPTIONS`], in bytes.
+pub(super) const MAX_BODY_SIZE: u32 = 104_857_600;
+pub(super) const MAX_PROXY_BUFFER: u32 = 1 << 20;
+/// In milliseconds.
+pub(super) const MAX_TIMEOUT_MS: u32 = 60_000;
 
 /// A service. Lists that may be `null` differ from empty ones, as they do in the manifest.
 #[derive(Debug, Default)]
@@ -44,23 +88,27 @@ pub(super) struct To {
     pub(super) ip: String,
 }
 
-/// Options of the HTTP entrance as written; 0 is absent.
+/// Options of the HTTP entrance as written.
 #[derive(Debug, Default)]
 pub(super) struct HttpOptions {
-    pub(super) max_body_size: u32,
-    pub(super) proxy_buffer_size: u32,
-    pub(super) read_timeout: u32,
-    pub(super) send_timeout: u32,
-    pub(super) next_tries: u32,
-    pub(super) next_timeout: u32,
-    pub(super) next_cases: Vec<String>,
+    pub(super) max_body_size: Option<u32>,
+    pub(super) proxy_buffer_size: Option<u32>,
+    pub(super) read_timeout: Option<u32>,
+    pub(super) send_timeout: Option<u32>,
+    pub(super) next_tries: Option<Whole<u32>>,
+    pub(super) next_timeout: Option<Whole<u32>>,
+    pub(super) next_cases: Option<Vec<String>>,
 }
+
+/// The ports that npm takes; Go looks at them later, and only at the inner one.
+const PORTS: RangeInclusive<u32> = 1..=65535;
 
 /// What else a service asks for.
 #[derive(Debug, Default)]
 pub(super) struct Params {
     pub(super) storage: BTreeMap<String, Mount>,
-    pub(super) permissions: Option<Vec<String>>,
+    /// `Some(None)` where the mapping stands but not what may be read.
+    pub(super) permissions: Option<Option<Vec<String>>>,
     /// `cpu`, `cpu-gpu`, or empty.
     pub(super) tee: String,
 }
@@ -75,12 +123,19 @@ pub(super) struct Mount {
 impl Service {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut service = Self::default();
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&SERVICE, violations) {
             match name.as_str() {
-                "image" => service.image = value.text(violations).unwrap_or_default(),
-                "command" => service.command = value.texts(violations),
-                "args" => service.args = value.texts(violations),
-                "env" => service.env = value.texts(violations),
+                "image" => {
+                    service.image = value.text(violations).unwrap_or_default();
+                    if service.image.is_empty() && value.dialect().is_npm() {
+                        violations.add("image-empty", value.at(), "the service names no image");
+                    }
+                }
+                "command" => service.command = value.texts_or_null(violations),
+                "args" => service.args = value.texts_or_null(violations),
+                "env" => service.env = value.texts_or_null(violations),
+                // The release wants a list; null is allowed since then.
+                "expose" if value.dialect() == Dialect::NpmHead && value.is_null() => {}
                 "expose" => service.expose = read_list(&value, violations, Expose::read),
                 "dependencies" => {
                     read_list(&value, violations, read_dependency);
@@ -111,12 +166,12 @@ fn read_present<T>(
     violations: &mut Violations,
     read: impl FnOnce(&Cursor<'_>, &mut Violations) -> T,
 ) -> Option<T> {
-    (!value.is_null()).then(|| read(value, violations))
+    (!value.is_absent()).then(|| read(value, violations))
 }
 
 /// Dependencies mean nothing; only their shape is checked.
 fn read_dependency(_: usize, value: &Cursor<'_>, violations: &mut Violations) {
-    for (name, value) in value.members(violations) {
+    for (name, value) in value.fields(&DEPENDENCY, violations) {
         if name == "service" {
             value.text(violations);
         }
@@ -126,11 +181,16 @@ fn read_dependency(_: usize, value: &Cursor<'_>, violations: &mut Violations) {
 impl Expose {
     fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut expose = Self { index, ..Self::default() };
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&EXPOSE, violations) {
             match name.as_str() {
-                "port" => expose.port = value.number(violations).unwrap_or_default(),
-                "as" => expose.external_port = value.number(violations).unwrap_or_default(),
-                "proto" => expose.proto = value.text(violations).unwrap_or_default(),
+                "port" => expose.port = value.number(PORTS, violations).unwrap_or_default(),
+                "as" => {
+                    expose.external_port = value.number(PORTS, violations).unwrap_or_default();
+                }
+                "proto" => {
+                    expose.proto = value.text(violations).unwrap_or_default();
+                    check_proto(&value, &expose.proto, violations);
+                }
                 "to" => expose.to = read_list(&value, violations, To::read),
                 "accept" => expose.accept = read_accept(&value, violations),
                 "http_options" => expose.http = HttpOptions::read(&value, violations),
@@ -141,15 +201,28 @@ impl Expose {
     }
 }
 
+/// npm knows four spellings; Go takes any case, and nothing at all.
+fn check_proto(value: &Cursor<'_>, proto: &str, violations: &mut Violations) {
+    if value.dialect().is_npm() && !matches!(proto, "TCP" | "UDP" | "tcp" | "udp") {
+        let message = format!("protocol {} is none of TCP, UDP, tcp, udp", quoted(proto));
+        violations.add("unknown-protocol", value.at(), message);
+    }
+}
+
 impl To {
     fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut to = Self { index, ..Self::default() };
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&TO, violations) {
             match name.as_str() {
                 "service" => to.service = value.text(violations).unwrap_or_default(),
                 "global" => to.global = value.truth(violations).unwrap_or_default(),
-                "ip" => to.ip = value.text(violations).unwrap_or_default(),
-                "http_options" => {
+                "ip" => {
+                    to.ip = value.text(violations).unwrap_or_default();
+                    if to.ip.is_empty() && value.dialect().is_npm() {
+                        value.refuse("the name of an endpoint", violations);
+                    }
+                }
+                "http_options" if value.dialect() == Dialect::Go => {
                     HttpOptions::read(&value, violations);
                 }
                 _ => {}
@@ -159,9 +232,19 @@ impl To {
     }
 }
 
-/// Hostnames must at least fit into a URL, even those of a service that is not deployed.
+impl To {
+    /// Whether this takes a leased address.
+    pub(super) fn is_leased(&self) -> bool {
+        self.global && !self.ip.is_empty()
+    }
+}
+
+/// Hostnames must at least fit into a URL, even those of a service that is not deployed; npm takes any.
 fn read_accept(value: &Cursor<'_>, violations: &mut Violations) -> Option<Vec<String>> {
     let hosts = value.texts(violations)?;
+    if value.dialect().is_npm() {
+        return Some(hosts);
+    }
     for (index, host) in hosts.iter().enumerate() {
         if !fits_url(host) {
             let message = format!("hostname {} is not one that a URL can hold", quoted(host));
@@ -203,21 +286,25 @@ fn escapes_are_complete(text: &str) -> bool {
 impl HttpOptions {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut options = Self::default();
-        for (name, value) in value.members(violations) {
-            let number = match name.as_str() {
-                "max_body_size" => &mut options.max_body_size,
-                "proxy_buffer_size" => &mut options.proxy_buffer_size,
-                "read_timeout" => &mut options.read_timeout,
-                "send_timeout" => &mut options.send_timeout,
-                "next_tries" => &mut options.next_tries,
-                "next_timeout" => &mut options.next_timeout,
-                "next_cases" => {
-                    options.next_cases = value.texts(violations).unwrap_or_default();
-                    continue;
+        for (name, value) in value.fields(&HTTP_OPTIONS, violations) {
+            match name.as_str() {
+                "max_body_size" => {
+                    options.max_body_size = value.number(0..=MAX_BODY_SIZE, violations);
                 }
-                _ => continue,
-            };
-            *number = value.number(violations).unwrap_or_default();
+                "proxy_buffer_size" => {
+                    options.proxy_buffer_size = value.number(0..=MAX_PROXY_BUFFER, violations);
+                }
+                "read_timeout" => {
+                    options.read_timeout = value.number(0..=MAX_TIMEOUT_MS, violations);
+                }
+                "send_timeout" => {
+                    options.send_timeout = value.number(0..=MAX_TIMEOUT_MS, violations);
+                }
+                "next_tries" => options.next_tries = value.whole(0, violations),
+                "next_timeout" => options.next_timeout = value.whole(0, violations),
+                "next_cases" => options.next_cases = value.texts(violations),
+                _ => {}
+            }
         }
         options
     }
@@ -226,13 +313,18 @@ impl HttpOptions {
 impl Params {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut params = Self::default();
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&PARAMS, violations) {
             match name.as_str() {
                 "storage" => read_named(&mut params.storage, &value, violations, Mount::read),
                 "permissions" => {
                     params.permissions = read_present(&value, violations, read_permissions);
                 }
-                "tee" => params.tee = value.text(violations).unwrap_or_default(),
+                "tee" => {
+                    params.tee = value.text(violations).unwrap_or_default();
+                    if params.tee.is_empty() && value.dialect().is_npm() {
+                        value.refuse("cpu or cpu-gpu", violations);
+                    }
+                }
                 _ => {}
             }
         }
@@ -243,9 +335,12 @@ impl Params {
 impl Mount {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut mount = Self::default();
-        for (name, value) in value.members(violations) {
+        for (name, value) in value.fields(&MOUNT, violations) {
             match name.as_str() {
-                "mount" => mount.path = value.text(violations).unwrap_or_default(),
+                "mount" => {
+                    mount.path = value.text(violations).unwrap_or_default();
+                    check_mount(&value, &mount.path, violations);
+                }
                 "readOnly" => mount.read_only = value.truth(violations).unwrap_or_default(),
                 _ => {}
             }
@@ -254,19 +349,44 @@ impl Mount {
     }
 }
 
-fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Vec<String> {
-    let mut read = Vec::new();
-    for (name, value) in value.members(violations) {
+/// npm checks every path where it stands; Go does for deployed services.
+fn check_mount(value: &Cursor<'_>, path: &str, violations: &mut Violations) {
+    if value.dialect().is_npm() && !path.starts_with('/') {
+        let message = format!("mount {} is not an absolute path", quoted(path));
+        violations.add("mount-path", value.at(), message);
+    }
+}
+
+fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Option<Vec<String>> {
+    let mut read = None;
+    for (name, value) in value.fields(&PERMISSIONS, violations) {
         if name == "read" {
-            read = value.texts(violations).unwrap_or_default();
+            read = value.texts(violations);
+            check_permissions(&value, read.as_deref().unwrap_or_default(), violations);
         }
     }
     read
 }
 
+/// Go takes any permission, npm those it knows.
+fn check_permissions(value: &Cursor<'_>, read: &[String], violations: &mut Violations) {
+    let known: &[&str] = match value.dialect() {
+        Dialect::Go => return,
+        Dialect::Npm => &["deployment", "logs"],
+        Dialect::NpmHead => &["deployment", "logs", "events"],
+    };
+    for (index, name) in read.iter().enumerate() {
+        if !known.contains(&name.as_str()) {
+            let hint = nearest_hint(name, known.iter().copied());
+            let message = format!("permission {} is not known{hint}", quoted(name));
+            violations.add("permission", pointer(value.at(), index), message);
+        }
+    }
+}
+
 fn read_credentials(value: &Cursor<'_>, violations: &mut Violations) -> Credentials {
     let mut credentials = Credentials::default();
-    for (name, value) in value.members(violations) {
+    for (name, value) in value.fields(&CREDENTIALS, violations) {
         let field = match name.as_str() {
             "host" => &mut credentials.host,
             "email" => &mut credentials.email,
@@ -275,6 +395,9 @@ fn read_credentials(value: &Cursor<'_>, violations: &mut Violations) -> Credenti
             _ => continue,
         };
         *field = value.text(violations).unwrap_or_default();
+        if field.is_empty() && value.dialect().is_npm() {
+            value.refuse("text that is not empty", violations);
+        }
     }
     credentials
 }

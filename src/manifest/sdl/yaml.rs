@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use crate::manifest::violation::Violations;
+use crate::manifest::{Dialect, violation::Violations};
 
 /// The most nodes that a document may have, aliases expanded.
 const MAX_NODES: usize = 100_000;
@@ -80,8 +80,9 @@ impl ScalarTag {
 }
 
 impl Tree {
-    /// Reads the first document of `text`; what follows it is not looked at.
-    pub(super) fn parse(text: &str, violations: &mut Violations) -> Option<Self> {
+    /// Reads the first document of `text`. What follows it Go does not look at, while npm wants nothing there; and npm
+    /// wants no tags of one's own.
+    pub(super) fn parse(text: &str, dialect: Dialect, violations: &mut Violations) -> Option<Self> {
         let options = granit_parser::options! {
             bom_inside_document_as_content: true,
             block_scalar_eof_without_line_feed: true,
@@ -89,10 +90,10 @@ impl Tree {
             flow_nesting_limit: MAX_DEPTH,
             block_nesting_limit: MAX_DEPTH,
         };
-        let mut builder = Builder::default();
+        let mut builder = Builder { dialect, ..Builder::default() };
         for event in Parser::new_from_str_with_options(text, options) {
             let taken = match event {
-                Ok((Event::DocumentEnd, _)) => break,
+                Ok((Event::DocumentEnd, _)) if dialect == Dialect::Go => break,
                 Ok((event, span)) => builder.take(event, span).map_err(|fault| (fault, span)),
                 Err(error) => {
                     let message = format!("document is not YAML: {}", error.info());
@@ -171,6 +172,7 @@ struct Open {
 
 #[derive(Default)]
 struct Builder {
+    dialect: Dialect,
     nodes: Vec<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, usize>,
@@ -185,14 +187,20 @@ impl Builder {
                 let scalar = Scalar { text: text.into_owned(), tag };
                 self.add(Content::Scalar(scalar), anchor, span)
             }
-            Event::SequenceStart(_, anchor, _) => {
+            Event::SequenceStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq")?;
                 self.open.push(Open { anchor, mapping: false, children: Vec::new(), span });
                 Ok(())
             }
-            Event::MappingStart(_, anchor, _) => {
+            Event::MappingStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map")?;
                 self.open.push(Open { anchor, mapping: true, children: Vec::new(), span });
                 Ok(())
             }
+            Event::DocumentStart(..) if self.root.is_some() => Err(Fault {
+                code: "yaml-documents",
+                message: "a second document begins; one is allowed".to_owned(),
+            }),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(&id) => {
@@ -206,6 +214,19 @@ impl Builder {
             },
             _ => Ok(()),
         }
+    }
+
+    /// A collection's tag says at most what the collection is.
+    fn check_tag(&self, tag: Option<&Tag>, own: &str) -> Result<(), Fault> {
+        let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
+        let known = full.as_deref().is_none_or(|tag| {
+            tag == "!" || tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|name| name == own)
+        });
+        if known || !self.dialect.is_npm() {
+            return Ok(());
+        }
+        let message = "a tag stands here that no value of an SDL has".to_owned();
+        Err(Fault { code: "yaml-tag", message })
     }
 
     fn close(&mut self) -> Result<(), Fault> {

@@ -3,4 +3,5 @@
 mod cases;
 mod corpus;
 mod dialect;
+mod npm;
 mod sdl;

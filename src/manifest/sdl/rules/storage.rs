@@ -1,0 +1,129 @@
+//! Volumes and their mounts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::{
+    document::{Document, Version},
+    profile::{Disk, Resources},
+    service::{Params, Service},
+};
+use crate::manifest::{
+    Dialect,
+    violation::{Violations, nearest_hint, pointer, quoted},
+};
+
+/// The volumes of a profile and where a service mounts them.
+pub(super) fn check(
+    document: &Document,
+    service_name: &str,
+    service: &Service,
+    resources: &Resources,
+    violations: &mut Violations,
+) {
+    // npm finds a volume only by a name that the document gives it.
+    let named = resources.storage.iter().filter(|disk| disk.named);
+    let volumes: BTreeMap<&str, &Disk> =
+        named.map(|disk| (disk.volume.name.as_str(), disk)).collect();
+    if let Some(params) = &service.params {
+        check_mounts(document, service_name, params, &volumes, violations);
+    }
+    if document.dialect.is_npm() {
+        check_each_mounted(service_name, service, resources, violations);
+        return;
+    }
+    let version = document.version;
+    let mounted = service.params.as_ref().is_some_and(|params| !params.storage.is_empty());
+    let persistent = volumes.values().find(|disk| disk.persistent);
+    if let (Version::V20, false, Some(disk)) = (version, mounted, persistent) {
+        let name = &disk.volume.name;
+        violations
+            .add(
+                "mount-missing",
+                format!("{}/params", pointer("/services", service_name)),
+                format!(
+                    "volume {} is persistent, so service {} must mount it under params.storage",
+                    quoted(name),
+                    quoted(service_name)
+                ),
+            )
+            .reference(format!(
+                "SDL invalid: compute.storage.{name} has persistent=true which requires \
+                 service.{service_name}.params.storage.{name} to have mount"
+            ));
+    }
+}
+
+/// npm's rule, whatever the version: each persistent volume has a mount of its own.
+fn check_each_mounted(
+    service_name: &str,
+    service: &Service,
+    resources: &Resources,
+    violations: &mut Violations,
+) {
+    let mounts = service.params.as_ref().map(|params| &params.storage);
+    for disk in resources.storage.iter().filter(|disk| disk.persistent) {
+        let name = if disk.named { disk.volume.name.as_str() } else { "" };
+        let mount = mounts.and_then(|mounts| mounts.get(name));
+        if mount.is_none_or(|mount| mount.path.is_empty()) {
+            let message = format!(
+                "volume {} is persistent, so service {} must mount it under params.storage",
+                quoted(&disk.volume.name),
+                quoted(service_name)
+            );
+            let at = format!("{}/params", pointer("/services", service_name));
+            violations.add("mount-missing", at, message);
+        }
+    }
+}
+
+fn check_mounts(
+    document: &Document,
+    service_name: &str,
+    params: &Params,
+    volumes: &BTreeMap<&str, &Disk>,
+    violations: &mut Violations,
+) {
+    let at = format!("{}/params/storage", pointer("/services", service_name));
+    let mut paths = HashMap::new();
+    for (name, mount) in &params.storage {
+        let at = pointer(&at, name);
+        let Some(disk) = volumes.get(name.as_str()) else {
+            let hint = nearest_hint(name, volumes.keys().copied());
+            violations
+                .add("unknown-volume", at, format!("no compute volume {}{hint}", quoted(name)))
+                .reference(format!(
+                    "SDL invalid: service {service_name:?} references to no-existing compute volume named {name:?}"
+                ));
+            continue;
+        };
+        if document.dialect == Dialect::Go && !mount.path.starts_with('/') {
+            let message = format!("mount {} is not an absolute path", quoted(&mount.path));
+            violations.add("mount-path", pointer(&at, "mount"), message).reference(format!(
+                "SDL invalid: invalid value for \"service.{service_name}.params.{name}.mount\" parameter. expected \
+                 absolute path"
+            ));
+        }
+        if let Some(other) = paths.insert(mount.path.as_str(), name) {
+            let path = quoted(&mount.path);
+            violations
+                .add(
+                    "duplicate-mount",
+                    pointer(&at, "mount"),
+                    format!("mount {path} is already taken by volume {}", quoted(other)),
+                )
+                .reference(format!(
+                    "sdl: duplicated mount point: mount {path} already in use by volume {other:?}"
+                ));
+        }
+        let on_ram = disk.volume.attribute("class") == Some("ram");
+        let strict = document.dialect == Dialect::Go && document.version == Version::V21;
+        if strict && mount.read_only && on_ram {
+            violations
+                .add("ram-read-only", pointer(&at, "readOnly"), "storage of class ram cannot be read-only")
+                .reference(format!(
+                    "SDL invalid: services.{service_name}.params.storage.{name} has readOnly=true which is not allowed \
+                     for storage class \"ram\""
+                ));
+        }
+    }
+}
