@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Error, Kind, Provider,
     port::{
-        AuditLine, Delivery, EventRow, Ingested, NotTaken, OtherEvent, StreamPlan, StreamState,
-        Subject,
+        AuditLine, Content, Delivery, EventRow, Ingested, NotTaken, OtherEvent, StreamPlan,
+        StreamState, Subject,
     },
 };
 use crate::{
@@ -36,8 +36,8 @@ impl Provider {
     /// `wrong_chain` when it is about another chain than the store's; `store_unavailable`.
     pub async fn ingest(
         &self,
-        delivery: &Delivery,
-        events: &[CloudEvent],
+        delivery: Delivery,
+        mut events: Vec<CloudEvent>,
         key: Option<&str>,
     ) -> Result<Ingested, Error> {
         let chain_id = self.chain_name().await?;
@@ -53,17 +53,19 @@ impl Provider {
         let stream = settings.streams.get(&delivery.stream);
         let claimed = events.iter().filter_map(|event| claimed(&event.payload)).max();
         let context = Context {
-            provider: &self.address,
             now: delivery.received_at,
             strict: stream.is_some_and(|stream| stream.strict),
             backfill_after: stream
                 .map_or(SignedDuration::from_secs(10), |stream| stream.backfill_after),
             deaf_after: stream.map_or(SignedDuration::from_secs(90), |stream| stream.deaf_after),
-            stream: &delivery.stream,
             believed: self.believed(claimed, delivery.received_at).await,
-            key,
+            key: key.map(str::to_owned),
+            stream: delivery.stream.clone(),
         };
-        let ingested = self.store.ingest(delivery, &|state| plan(state, events, &context)).await?;
+        // Rows are made before the store's transaction begins: whoever else waits for it does not wait for that.
+        let content = take_content(&mut events, &self.address);
+        let plan = move |state: &StreamState| plan(state, &events, &context);
+        let ingested = self.store.ingest(delivery, content, Box::new(plan)).await?;
         self.poke.notify_one();
         Ok(ingested)
     }
@@ -94,36 +96,58 @@ fn claimed(payload: &Payload) -> Option<Height> {
 }
 
 /// What a plan needs beyond the stream's state and the delivery.
-pub(super) struct Context<'a> {
-    pub(super) provider: &'a Address,
+pub(super) struct Context {
     pub(super) now: Timestamp,
     pub(super) strict: bool,
     pub(super) backfill_after: SignedDuration,
     /// How long the stream may be silent.
     pub(super) deaf_after: SignedDuration,
-    pub(super) stream: &'a str,
+    pub(super) stream: String,
     /// The highest block that the chain can have; `None` while no node has ever answered.
     pub(super) believed: Option<Height>,
     /// The name of the key that signed; `None` for what we fetched ourselves.
-    pub(super) key: Option<&'a str>,
+    pub(super) key: Option<String>,
 }
 
-impl Context<'_> {
+impl Context {
     fn is_too_high(&self, height: Height) -> bool {
         self.believed.is_some_and(|believed| height > believed)
     }
 }
 
-/// What a delivery changes; pure.
-pub(super) fn plan(
-    state: &StreamState,
-    events: &[CloudEvent],
-    context: &Context<'_>,
-) -> StreamPlan {
+/// Takes what is kept of a delivery out of its events. Blocks stay, without their events: the order of blocks is judged
+/// without them.
+pub(super) fn take_content(events: &mut [CloudEvent], provider: &Address) -> Content {
+    let mut content = Content::default();
+    for event in events {
+        match &mut event.payload {
+            Payload::Block(block) => {
+                let told = std::mem::take(&mut block.events);
+                content.events.extend(told.into_iter().map(|event| EventRow {
+                    identity: block.identity(&event),
+                    subject: subject(&event, provider),
+                    kind: event.kind,
+                    attributes: event.attributes,
+                }));
+            }
+            Payload::Unknown { kind, data } => content.others.push(OtherEvent {
+                source: event.source.clone(),
+                id: event.id.clone(),
+                kind: kind.clone(),
+                data: std::mem::take(data),
+            }),
+            Payload::Heartbeat(_) | Payload::Rewind(_) => {}
+        }
+    }
+    content
+}
+
+/// What a delivery changes besides what it holds; pure.
+pub(super) fn plan(state: &StreamState, events: &[CloudEvent], context: &Context) -> StreamPlan {
     let mut plan = StreamPlan { state: state.clone(), ..StreamPlan::default() };
-    if let Some(key) = context.key {
+    if let Some(key) = &context.key {
         plan.state.heard_at = Some(context.now);
-        plan.state.keys_used.insert(key.to_owned(), context.now);
+        plan.state.keys_used.insert(key.clone(), context.now);
     }
     plan.forget_what_cannot_be(context);
     for event in events {
@@ -131,12 +155,7 @@ pub(super) fn plan(
             Payload::Block(block) => plan.take_block(block, event.time, context),
             Payload::Heartbeat(heartbeat) => plan.take_heartbeat(heartbeat, context),
             Payload::Rewind(rewind) => plan.take_rewind(rewind, context),
-            Payload::Unknown { kind, data } => plan.others.push(OtherEvent {
-                source: event.source.clone(),
-                id: event.id.clone(),
-                kind: kind.clone(),
-                data: data.clone(),
-            }),
+            Payload::Unknown { .. } => {}
         }
     }
     plan.judge_claims(events, context);
@@ -151,7 +170,7 @@ pub(super) fn plan(
 
 impl StreamPlan {
     /// Forgets what was taken at its word before our node could be asked.
-    fn forget_what_cannot_be(&mut self, context: &Context<'_>) {
+    fn forget_what_cannot_be(&mut self, context: &Context) {
         let Some(believed) = context.believed else { return };
         if self.state.link.forget_above(believed) {
             self.note(context, "alarm", format!("blocks above {believed} had come, which the chain cannot have reached; the stream begins anew"));
@@ -160,15 +179,7 @@ impl StreamPlan {
         self.state.indexer_tip = self.state.indexer_tip.filter(|(tip, _)| *tip <= believed);
     }
 
-    fn take_block(&mut self, block: &BlockEvent, time: Option<Timestamp>, context: &Context<'_>) {
-        for event in &block.events {
-            self.events.push(EventRow {
-                identity: block.identity(event),
-                kind: event.kind.clone(),
-                attributes: event.attributes.clone(),
-                subject: subject(event, context.provider),
-            });
-        }
+    fn take_block(&mut self, block: &BlockEvent, time: Option<Timestamp>, context: &Context) {
         if context.is_too_high(block.at.height) {
             return;
         }
@@ -197,14 +208,14 @@ impl StreamPlan {
         }
     }
 
-    fn take_heartbeat(&mut self, heartbeat: &Heartbeat, context: &Context<'_>) {
+    fn take_heartbeat(&mut self, heartbeat: &Heartbeat, context: &Context) {
         self.state.heartbeat_at = Some(context.now);
         if !context.is_too_high(heartbeat.tip_height) {
             self.state.indexer_tip = Some((heartbeat.tip_height, heartbeat.tip_time));
         }
     }
 
-    fn take_rewind(&mut self, rewind: &Rewind, context: &Context<'_>) {
+    fn take_rewind(&mut self, rewind: &Rewind, context: &Context) {
         match self.state.link.judge_rewind(rewind, AUTOMATIC_REWIND) {
             RewindVerdict::Nothing => {}
             RewindVerdict::Mark(gap) => self.take_back(rewind.to, gap, &rewind.reason, context),
@@ -225,7 +236,7 @@ impl StreamPlan {
         to: BlockRef,
         Gap { from, to: last }: Gap,
         reason: &str,
-        context: &Context<'_>,
+        context: &Context,
     ) {
         self.state.link.rewound(to);
         self.unverified_above = Some(to.height);
@@ -234,7 +245,7 @@ impl StreamPlan {
     }
 
     /// Sets aside what claims a block that the chain cannot have reached, and says so once.
-    fn judge_claims(&mut self, events: &[CloudEvent], context: &Context<'_>) {
+    fn judge_claims(&mut self, events: &[CloudEvent], context: &Context) {
         let Some(believed) = context.believed else { return };
         let Some(highest) = events.iter().filter_map(|event| claimed(&event.payload)).max() else {
             return;
@@ -258,7 +269,7 @@ impl StreamPlan {
         }
     }
 
-    fn look_after_gap(&mut self, before: &StreamState, context: &Context<'_>) {
+    fn look_after_gap(&mut self, before: &StreamState, context: &Context) {
         if self.state.link.gap().is_none() {
             self.state.gap_since = None;
             return;
@@ -270,7 +281,7 @@ impl StreamPlan {
         self.wake_at = since.checked_add(context.backfill_after).ok();
     }
 
-    fn note(&mut self, context: &Context<'_>, action: &str, reason: String) {
+    fn note(&mut self, context: &Context, action: &str, reason: String) {
         self.audit.push(AuditLine {
             at: context.now,
             actor: format!("stream/{}", context.stream),

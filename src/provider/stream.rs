@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Error, Kind, Provider,
-    ingest::{Context, plan},
+    ingest::{Context, plan, take_content},
     port::{
         AuditLine, Commit, Delivery, Indexer, Ingested, Loaded, Missed, StreamPlan, StreamState,
         Subject, Tip,
@@ -226,11 +226,13 @@ impl Provider {
         now: Timestamp,
         skipped: Option<String>,
     ) -> Result<bool, Error> {
-        let events: Vec<CloudEvent> = missed.blocks.into_iter().map(pulled).collect();
+        let mut events: Vec<CloudEvent> = missed.blocks.into_iter().map(pulled).collect();
         let through = missed.through.map_or(0, |through| through.height.0);
         let delivery = own_delivery(name, "backfill", through, &events, now);
-        let context = Context { backfill_after: PULL_AGAIN, ..self.own_context(name, now) };
-        let joined = |state: &StreamState| {
+        let context = Context { backfill_after: PULL_AGAIN, ..Self::own_context(name, now) };
+        let content = take_content(&mut events, &self.address);
+        let stream = name.to_owned();
+        let joined = move |state: &StreamState| {
             let mut plan = plan(state, &events, &context);
             let moved = missed.through.is_some_and(|through| plan.close_up_to(through));
             if let Some(why) = &skipped {
@@ -238,7 +240,7 @@ impl Provider {
                     plan.state.link.give_up_gap();
                 }
                 plan.wake.push(Subject::Provider);
-                plan.audit.push(line(name, "lessor", "reconciled", why.clone(), now));
+                plan.audit.push(line(&stream, "lessor", "reconciled", why.clone(), now));
             }
             if plan.state.link.gap().is_none() {
                 plan.state.gap_since = None;
@@ -247,21 +249,19 @@ impl Provider {
             plan
         };
         let before = self.store.stream(name).await?.map(|row| row.state.link);
-        let Ingested::Accepted { state, .. } = self.store.ingest(&delivery, &joined).await? else {
-            return Ok(false);
-        };
+        let ingested = self.store.ingest(delivery, content, Box::new(joined)).await?;
+        let Ingested::Accepted { state, .. } = ingested else { return Ok(false) };
         Ok(before != Some(state.link))
     }
 
     /// The context of what no indexer sent.
-    pub(super) fn own_context<'a>(&'a self, name: &'a str, now: Timestamp) -> Context<'a> {
+    pub(super) fn own_context(name: &str, now: Timestamp) -> Context {
         Context {
-            provider: &self.address,
             now,
             strict: false,
             backfill_after: SignedDuration::ZERO,
             deaf_after: SignedDuration::ZERO,
-            stream: name,
+            stream: name.to_owned(),
             // No more was asked for than the node has.
             believed: None,
             // What we fetched ourselves does not show that the indexer lives.

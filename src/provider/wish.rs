@@ -5,7 +5,7 @@
 use super::{
     Error, Kind, Provider,
     ingest::Context,
-    port::{AuditLine, StreamPlan, StreamState, Subject},
+    port::{AuditLine, Content, StreamPlan, StreamState, Subject},
     stream::{line, own_delivery},
 };
 use crate::{
@@ -72,24 +72,24 @@ impl Provider {
             return Err(Error::new(Kind::Conflict, "conflict", detail));
         }
         let now = self.clock.now();
-        let context = self.own_context(name, now);
-        let decided = |state: &StreamState| decide(state, accept, actor, &context);
-        self.store
-            .ingest(&own_delivery(name, "operator", self.entropy.bits(), &[], now), &decided)
-            .await?;
+        let context = Self::own_context(name, now);
+        let actor = actor.to_owned();
+        let decided = move |state: &StreamState| decide(state, accept, &actor, &context);
+        let delivery = own_delivery(name, "operator", self.entropy.bits(), &[], now);
+        self.store.ingest(delivery, Content::default(), Box::new(decided)).await?;
         self.poke.notify_one();
         Ok(())
     }
 }
 
 /// What an operator's word on a rewind changes; pure.
-fn decide(state: &StreamState, accept: bool, actor: &str, context: &Context<'_>) -> StreamPlan {
+fn decide(state: &StreamState, accept: bool, actor: &str, context: &Context) -> StreamPlan {
     let mut plan = StreamPlan { state: state.clone(), ..StreamPlan::default() };
     let Some(to) = plan.state.rewind_waits.take() else { return plan };
     let rewind = Rewind { to, reason: "an operator allowed it".to_owned() };
     if !accept {
         let why = format!("taking back what is above {} was turned down", to.height);
-        plan.audit.push(line(context.stream, actor, "rewind_refused", why, context.now));
+        plan.audit.push(line(&context.stream, actor, "rewind_refused", why, context.now));
     } else if let RewindVerdict::Mark(gap) = plan.state.link.judge_rewind(&rewind, u64::MAX) {
         plan.take_back(to, gap, &rewind.reason, context);
         for line in &mut plan.audit {

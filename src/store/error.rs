@@ -128,12 +128,15 @@ pub(super) enum Failure {
     /// What was asked for makes no sense, whatever the rows say.
     #[error("{0}")]
     Request(String),
+    /// Whoever was to commit this ended before it said how it went.
+    #[error("the commit was not seen to end")]
+    Unseen,
 }
 
 impl Failure {
     pub(super) fn while_doing(self, doing: &'static str) -> StoreError {
         let is_transient = match &self {
-            Self::Sql(sqlx::Error::PoolTimedOut) => true,
+            Self::Sql(sqlx::Error::PoolTimedOut) | Self::Unseen => true,
             Self::Sql(error) => primary_code(error).is_some_and(|code| TRANSIENT.contains(&code)),
             Self::Cursor(_) | Self::Request(_) | Self::Sealed(_) => false,
         };

@@ -59,7 +59,7 @@ use crate::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
         AccountCommit, AccountWork, AuditLine, ChainIdentity, Changes, Claim, Commit, Committed,
-        Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
+        Content, Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
         Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy, Observation,
         OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Session,
         Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Sweep, Swept,
@@ -82,8 +82,13 @@ impl Store for Sqlite {
             .map_err(|failure| failure.while_doing("record the chain identity"))
     }
 
-    async fn ingest(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError> {
-        self.ingest_delivery(delivery, plan)
+    async fn ingest(
+        &self,
+        delivery: Delivery,
+        content: Content,
+        plan: Box<Plan>,
+    ) -> Result<Ingested, StoreError> {
+        self.ingest_delivery(delivery, content, plan)
             .await
             .map_err(|failure| failure.while_doing("commit a delivery"))
     }

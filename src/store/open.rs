@@ -17,6 +17,7 @@ use sqlx::{
 
 use super::{
     error::{Failure, OpenError},
+    inbox::Inbox,
     lock,
     reseal::needed_keys,
     seal::{Seal, default_key_file},
@@ -79,6 +80,7 @@ pub struct Sqlite {
     /// Keeps a restore away while any clone is there.
     _in_use: Arc<File>,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) inbox: Arc<Inbox>,
 }
 
 /// The newest schema that this program knows.
@@ -155,14 +157,13 @@ impl Sqlite {
             readers,
             settings,
             waiting: Arc::default(),
+            inbox: Arc::default(),
             seal: Arc::new(seal),
             _in_use: in_use,
         };
         store.seal_open_rows().await.map_err(|failure| match failure {
             Failure::Sql(source) => engine(source),
-            Failure::Sealed(detail) | Failure::Request(detail) | Failure::Cursor(detail) => {
-                OpenError::Corrupt { path: path.to_owned(), detail }
-            }
+            failure => OpenError::Corrupt { path: path.to_owned(), detail: failure.to_string() },
         })?;
         Ok(store)
     }

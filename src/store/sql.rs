@@ -166,28 +166,33 @@ pub(super) const INVARIANTS: &[(&str, &str)] = &[
 
 // -- streams, deliveries, events
 
-pub(super) const DELIVERY_DIGEST: &str =
-    "SELECT digest FROM deliveries WHERE stream = $1 AND id = $2";
-pub(super) const INSERT_DELIVERY: &str = "
-    INSERT INTO deliveries (stream, id, digest, origin, received_at) VALUES ($1, $2, $3, $4, $5)";
+/// The digests of those of a list of `[stream, id]` that are stored.
+pub(super) const DELIVERY_DIGESTS: &str = "
+    SELECT d.stream, d.id, d.digest FROM json_each($1) AS told
+    JOIN deliveries AS d ON d.stream = told.value ->> 0 AND d.id = told.value ->> 1";
+/// Rows follow.
+pub(super) const INSERT_DELIVERIES: &str =
+    "INSERT INTO deliveries (stream, id, digest, origin, received_at) ";
 
+pub(super) const STREAM_STATES: &str =
+    "SELECT name, state FROM streams WHERE name IN (SELECT value FROM json_each($1))";
 pub(super) const STREAM_STATE: &str = "SELECT state FROM streams WHERE name = $1";
 pub(super) const STREAM: &str = "
     SELECT name, state, deliveries, events, duplicates, ignored, conflicts,
         (SELECT count(*) FROM events WHERE unverified = 1)
     FROM streams WHERE name = $1";
-pub(super) const COUNT_DELIVERY: &str = "
+pub(super) const GROW_STREAMS: &str = "
     INSERT INTO streams (name, state, deliveries, events, duplicates, ignored, conflicts)
-    VALUES ($1, $2, 1, $3, $4, $5, $6)
+    SELECT value ->> 'name', value -> 'state', value ->> 'deliveries', value ->> 'events',
+        value ->> 'duplicates', value ->> 'ignored', value ->> 'conflicts'
+    FROM json_each($1) WHERE true
     ON CONFLICT (name) DO UPDATE SET
         state = excluded.state,
-        deliveries = streams.deliveries + 1,
+        deliveries = streams.deliveries + excluded.deliveries,
         events = streams.events + excluded.events,
         duplicates = streams.duplicates + excluded.duplicates,
         ignored = streams.ignored + excluded.ignored,
         conflicts = streams.conflicts + excluded.conflicts";
-pub(super) const COUNT_CONFLICT: &str =
-    "UPDATE streams SET conflicts = conflicts + 1 WHERE name = $1";
 pub(super) const SET_STREAM_STATE: &str = "
     INSERT INTO streams (name, state) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET state = excluded.state";
@@ -197,6 +202,10 @@ pub(super) const SET_READ_BUDGET: &str = "
     INSERT INTO read_budgets (stream, minute, reads) VALUES ($1, $2, $3)
     ON CONFLICT (stream) DO UPDATE SET minute = excluded.minute, reads = excluded.reads";
 
+/// Those of a list of heights of which a chain's events are stored.
+pub(super) const STORED_HEIGHTS: &str = "
+    SELECT told.value FROM json_each($2) AS told
+    WHERE EXISTS (SELECT 1 FROM events AS e WHERE e.chain_id = $1 AND e.height = told.value)";
 /// The rows that a batch's identities have already, with the position in the batch.
 pub(super) const KNOWN_EVENTS: &str = "
     SELECT batch.value ->> 'position', e.kind, e.attributes, e.unverified
@@ -205,13 +214,10 @@ pub(super) const KNOWN_EVENTS: &str = "
       ON e.chain_id = batch.value ->> 'chain_id' AND e.height = batch.value ->> 'height'
      AND e.tx_hash = batch.value ->> 'tx_hash' AND e.msg_index = batch.value ->> 'msg_index'
      AND e.event_index = batch.value ->> 'event_index'";
+/// Rows follow.
 pub(super) const INSERT_EVENTS: &str = "
     INSERT INTO events
-        (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject)
-    SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
-        value ->> 'event_index', value ->> 'variant', value ->> 'kind', value -> 'attributes',
-        value ->> 'subject'
-    FROM json_each($1)";
+        (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject) ";
 pub(super) const EVENTS: &str = "
     SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
     FROM events WHERE subject = $1
@@ -225,13 +231,15 @@ pub(super) const WAITING: &str = "
     SELECT (SELECT count(*) FROM (SELECT 1 FROM subjects WHERE hinted = 1 LIMIT $2) AS h)
          + (SELECT count(*) FROM
                (SELECT 1 FROM subjects WHERE hinted = 0 AND ready_at <= $1 LIMIT $2) AS k)";
-/// `$2` is the stream whose word alone wakes deployments and the provider, or null: then it is on our own account
+/// `hinted_by` is the stream whose word alone wakes deployments and the provider, or null: then it is on our own account
 /// (`own_due_at`), which also ends the waiting of a subject that was only put off.
 pub(super) const WAKE: &str = "
     INSERT INTO subjects (subject, kind, hint, hinted_by, due_at, own_due_at)
     SELECT value ->> 'subject', value ->> 'kind', value ->> 'hint',
-        CASE WHEN value ->> 'kind' IN ('deployment', 'provider') THEN $2 END, value ->> 'due_at',
-        CASE WHEN $2 IS NULL OR value ->> 'kind' = 'stream' THEN value ->> 'due_at' END
+        CASE WHEN value ->> 'kind' IN ('deployment', 'provider') THEN value ->> 'hinted_by' END,
+        value ->> 'due_at',
+        CASE WHEN value ->> 'hinted_by' IS NULL OR value ->> 'kind' = 'stream'
+            THEN value ->> 'due_at' END
     FROM json_each($1) WHERE true
     ON CONFLICT (subject) DO UPDATE SET
         wakes = subjects.wakes + 1,

@@ -32,10 +32,12 @@ pub(super) struct Wake {
     subject: String,
     kind: &'static str,
     hint: Option<i64>,
+    hinted_by: Option<String>,
     due_at: Micros,
 }
 
 impl Wake {
+    /// On our own account.
     pub(super) fn new(subject: &Subject, hint: Option<Height>, at: Timestamp) -> Self {
         let kind = match subject {
             Subject::Deployment(_) => "deployment",
@@ -43,18 +45,30 @@ impl Wake {
             Subject::Account(_) => "account",
             Subject::Stream(_) => "stream",
         };
-        Self { subject: subject.to_string(), kind, hint: hint.map(height), due_at: Micros(at) }
+        Self {
+            subject: subject.to_string(),
+            kind,
+            hint: hint.map(height),
+            hinted_by: None,
+            due_at: Micros(at),
+        }
+    }
+
+    /// When nothing but a stream's word stands behind it.
+    pub(super) fn hinted(
+        subject: &Subject,
+        hint: Option<Height>,
+        at: Timestamp,
+        stream: &str,
+    ) -> Self {
+        Self { hinted_by: Some(stream.to_owned()), ..Self::new(subject, hint, at) }
     }
 }
 
-/// Wakes subjects, each of which is named once. `hinted_by` is the stream when nothing but its word stands behind it.
-pub(super) async fn wake(
-    connection: &mut SqliteConnection,
-    wakes: &[Wake],
-    hinted_by: Option<&str>,
-) -> Result<(), Failure> {
+/// Wakes subjects, each of which is named once.
+pub(super) async fn wake(connection: &mut SqliteConnection, wakes: &[Wake]) -> Result<(), Failure> {
     if !wakes.is_empty() {
-        query(sql::WAKE).bind(Json(wakes)).bind(hinted_by).execute(connection).await?;
+        query(sql::WAKE).bind(Json(wakes)).execute(connection).await?;
     }
     Ok(())
 }
@@ -67,7 +81,7 @@ pub(super) async fn wake_all<'a>(
 ) -> Result<usize, Failure> {
     let subjects: BTreeSet<&Subject> = subjects.into_iter().collect();
     let wakes: Vec<Wake> = subjects.iter().map(|subject| Wake::new(subject, None, now)).collect();
-    wake(connection, &wakes, None).await?;
+    wake(connection, &wakes).await?;
     Ok(wakes.len())
 }
 
@@ -228,7 +242,7 @@ impl Sqlite {
         let wakes: Vec<Wake> =
             subjects.into_iter().map(|subject| Wake::new(subject, hint, now)).collect();
         let mut tx = self.write().await?;
-        wake(&mut tx, &wakes, None).await?;
+        wake(&mut tx, &wakes).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -17,12 +17,12 @@ use lessor::{
         port::{
             Account, AccountCommit, AccountWork, AuditLine, Broadcast, Chain, ChainError,
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
-            Committed, Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow, FunnelRow,
-            HostnameClaim, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery,
-            Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy, Observation, OrderFilter,
-            OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session,
-            Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState,
-            Subject, Sweep, Swept, Tip, Totals, Transaction, Workload,
+            Committed, Content, Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow,
+            FunnelRow, HostnameClaim, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine,
+            LogQuery, Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy, Observation,
+            OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore,
+            Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow,
+            StreamState, Subject, Sweep, Swept, Tip, Totals, Transaction, Workload,
         },
     },
 };
@@ -70,7 +70,7 @@ macro_rules! port {
 port!(Store {
     chain_identity() -> Result<Option<ChainIdentity>, StoreError>;
     record_chain_identity(identity: &ChainIdentity) -> Result<ChainIdentity, StoreError>;
-    ingest(delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError>;
+    ingest(delivery: Delivery, content: Content, plan: Box<Plan>) -> Result<Ingested, StoreError>;
     stream(name: &str) -> Result<Option<StreamRow>, StoreError>;
     change_stream(name: &str, change: &StreamChange<'_>) -> Result<StreamState, StoreError>;
     spend(stream: &str, reads: u32, limit: u32, now: Timestamp) -> Result<Spent, StoreError>;

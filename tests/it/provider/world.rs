@@ -363,7 +363,7 @@ impl World {
             received_at: self.clock.now(),
             origin: "webhook",
         };
-        worker.provider.ingest(&delivery, &events, Some("2026")).await.unwrap()
+        worker.provider.ingest(delivery, events, Some("2026")).await.unwrap()
     }
 
     /// Delivers the newest block with events.

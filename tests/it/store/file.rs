@@ -13,8 +13,8 @@ use lessor::{
 use sqlx::{Connection, SqliteConnection};
 
 use super::fixtures::{
-    Home, at, claim_all, claim_one, cluster_effect, delivery, event, ingest, keep, names, order,
-    order_row, plan, reservation, step, subject, wanting,
+    Home, at, claim_all, claim_one, cluster_effect, event, ingest, keep, names, order, order_row,
+    reservation, step, subject, wanting,
 };
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_full_inbox_refuses_what_would_wake_more_and_takes_the_rest() {
     let home = Home::new().await;
     let store = home.open_with(Settings { max_waiting: 2, ..Settings::default() }).await;
     ingest(&store, "a", vec![event(1, 0), event(2, 0)]).await;
-    let heartbeat = store.ingest(&delivery("beat", b"beat"), &|_| plan(Vec::new())).await.unwrap();
+    let heartbeat = ingest(&store, "beat", Vec::new()).await;
     assert!(matches!(heartbeat, Ingested::Accepted { .. }));
     assert_eq!(ingest(&store, "b", vec![event(3, 0)]).await, Ingested::Full);
     assert!(matches!(ingest(&store, "a", vec![]).await, Ingested::Repeated { .. }));

@@ -8,8 +8,8 @@ use lessor::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     event::{EventIdentity, TxHash},
     provider::port::{
-        Claim, Commit, Committed, Delivery, EffectKind, EventRow, FunnelStage, Ingested, Loaded,
-        NewEffect, OrderRow, Reached, Reservation, Store, StreamPlan, StreamState, Subject,
+        Claim, Commit, Committed, Content, Delivery, EffectKind, EventRow, FunnelStage, Ingested,
+        Loaded, NewEffect, OrderRow, Reached, Reservation, Store, StreamPlan, StreamState, Subject,
     },
     store::{Settings, Sqlite, migrate},
 };
@@ -99,18 +99,28 @@ pub(crate) fn delivery(id: &str, body: &[u8]) -> Delivery {
     }
 }
 
-pub(crate) fn plan(events: Vec<EventRow>) -> StreamPlan {
+pub(crate) fn plan() -> StreamPlan {
     StreamPlan {
         state: StreamState { heard_at: Some(at(0)), ..StreamState::default() },
-        events,
         ..StreamPlan::default()
     }
 }
 
+/// Commits a delivery whose body is its id, with a plan that is known beforehand.
+pub(crate) async fn ingest_planned(
+    store: &dyn Store,
+    id: &str,
+    events: Vec<EventRow>,
+    planned: StreamPlan,
+) -> Ingested {
+    let content = Content { events, ..Content::default() };
+    let plan = move |_: &StreamState| planned.clone();
+    store.ingest(delivery(id, id.as_bytes()), content, Box::new(plan)).await.unwrap()
+}
+
 /// Commits a delivery whose body is its id.
 pub(crate) async fn ingest(store: &dyn Store, id: &str, events: Vec<EventRow>) -> Ingested {
-    let delivery = delivery(id, id.as_bytes());
-    store.ingest(&delivery, &|_| plan(events.clone())).await.unwrap()
+    ingest_planned(store, id, events, plan()).await
 }
 
 /// What a delivery of only new events is answered with: how many were new, known, conflicting.

@@ -5,6 +5,7 @@ mod backup;
 mod contract;
 mod file;
 mod fixtures;
+mod group;
 mod race;
 mod retention;
 mod sealed;

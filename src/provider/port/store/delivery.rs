@@ -43,6 +43,15 @@ pub struct Delivery {
     pub origin: &'static str,
 }
 
+/// What a delivery holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Content {
+    /// Chain events.
+    pub events: Vec<EventRow>,
+    /// `CloudEvents` of unknown types.
+    pub others: Vec<OtherEvent>,
+}
+
 /// Where a stream stands and when it was heard.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StreamState {
@@ -99,10 +108,6 @@ pub struct OtherEvent {
 pub struct StreamPlan {
     /// The stream's new state.
     pub state: StreamState,
-    /// Events to keep.
-    pub events: Vec<EventRow>,
-    /// `CloudEvents` of unknown types to keep.
-    pub others: Vec<OtherEvent>,
     /// Of a refused delivery nothing is stored but when the stream was heard and by which key.
     pub refuse: Option<NotTaken>,
     /// Events above this height wake their subjects at this time and not before: the chain cannot have reached them yet.
@@ -117,8 +122,9 @@ pub struct StreamPlan {
     pub audit: Vec<AuditLine>,
 }
 
-/// Decides what a delivery changes. Called once inside the store's transaction; it must be quick and pure.
-pub type Plan<'a> = dyn Fn(&StreamState) -> StreamPlan + Send + Sync + 'a;
+/// Decides what a delivery changes. Called inside the store's transaction, again when that has to be repeated; it must be
+/// quick and pure.
+pub type Plan = dyn Fn(&StreamState) -> StreamPlan + Send + Sync;
 
 /// Changes a stream's state. As quick and pure as a [`Plan`].
 pub type StreamChange<'a> = dyn Fn(&StreamState) -> StreamState + Send + Sync + 'a;

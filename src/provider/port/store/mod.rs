@@ -172,8 +172,13 @@ pub trait Store: Send + Sync {
     // -- streams
 
     /// Commits a delivery: deduplicates it by id and its events by identity, moves the cursor as `plan` says, wakes the
-    /// subjects of new events.
-    async fn ingest(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<Ingested, StoreError>;
+    /// subjects of new events. Deliveries that wait at the same time may be committed together.
+    async fn ingest(
+        &self,
+        delivery: Delivery,
+        content: Content,
+        plan: Box<Plan>,
+    ) -> Result<Ingested, StoreError>;
     /// A stream, if anything was ever delivered on it.
     async fn stream(&self, name: &str) -> Result<Option<StreamRow>, StoreError>;
     /// Changes a stream's state by a pure function, outside any delivery.

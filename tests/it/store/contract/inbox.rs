@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use lessor::{
     domain::Height,
     provider::port::{
-        ChainIdentity, EventRow, Ingested, NotTaken, Spent, Store, StreamPlan, StreamState, Subject,
+        ChainIdentity, Content, EventRow, Ingested, NotTaken, Spent, Store, StreamPlan,
+        StreamState, Subject,
     },
 };
 use serde_json::json;
 
 use crate::store::fixtures::{
-    at, claim_all, claim_one, counts, delivery, event, ingest, names, plan, subject,
+    at, claim_all, claim_one, counts, delivery, event, ingest, ingest_planned, names, plan, subject,
 };
 
 pub(crate) async fn a_delivery_is_committed_once_and_wakes_the_subjects_of_its_events(
@@ -41,7 +42,7 @@ pub(crate) async fn a_repeated_delivery_changes_nothing_even_when_it_comes_late(
     store.commit(&claim, at(0), &crate::store::fixtures::keep()).await.unwrap();
     let before = store.stream("indexer").await.unwrap();
     let again = ingest(store, "a", vec![event(5, 0)]).await;
-    assert_eq!(again, Ingested::Repeated { state: plan(Vec::new()).state });
+    assert_eq!(again, Ingested::Repeated { state: plan().state });
     assert_eq!(store.stream("indexer").await.unwrap(), before);
     assert!(claim_all(store, at(9)).await.is_empty());
 }
@@ -52,7 +53,8 @@ pub(crate) async fn the_same_id_with_another_body_is_an_alarm_and_stores_nothing
     ingest(store, "a", vec![event(5, 0)]).await;
     claim_all(store, at(0)).await;
     let other = delivery("a", b"another body");
-    let answer = store.ingest(&other, &|_| plan(vec![event(6, 0)])).await.unwrap();
+    let content = Content { events: vec![event(6, 0)], ..Content::default() };
+    let answer = store.ingest(other, content, Box::new(|_| plan())).await.unwrap();
     assert_eq!(answer, Ingested::OtherBody);
     assert!(store.events(&subject(6), 10).await.unwrap().is_empty());
     assert!(claim_all(store, at(1)).await.is_empty());
@@ -118,8 +120,8 @@ pub(crate) async fn events_that_nobody_handles_are_stored_and_counted_and_wake_n
 
 pub(crate) async fn a_refused_plan_stores_only_that_the_stream_was_heard(store: &dyn Store) {
     let why = NotTaken::DoesNotJoin;
-    let refused = |_: &StreamState| StreamPlan { refuse: Some(why), ..plan(vec![event(5, 0)]) };
-    let answer = store.ingest(&delivery("a", b"a"), &refused).await.unwrap();
+    let refused = StreamPlan { refuse: Some(why), ..plan() };
+    let answer = ingest_planned(store, "a", vec![event(5, 0)], refused).await;
     let heard = StreamState { heard_at: Some(at(0)), ..StreamState::default() };
     assert_eq!(answer, Ingested::Refused { why, state: heard.clone() });
     let row = store.stream("indexer").await.unwrap().unwrap();
@@ -129,12 +131,9 @@ pub(crate) async fn a_refused_plan_stores_only_that_the_stream_was_heard(store: 
 
 pub(crate) async fn a_plan_wakes_the_stream_and_other_subjects_at_their_times(store: &dyn Store) {
     let stream = Subject::Stream("indexer".to_owned());
-    let planned = StreamPlan {
-        wake_at: Some(at(10)),
-        wake: vec![Subject::Provider, subject(7)],
-        ..plan(vec![event(7, 0)])
-    };
-    store.ingest(&delivery("a", b"a"), &|_| planned.clone()).await.unwrap();
+    let planned =
+        StreamPlan { wake_at: Some(at(10)), wake: vec![Subject::Provider, subject(7)], ..plan() };
+    ingest_planned(store, "a", vec![event(7, 0)], planned).await;
     let claimed = claim_all(store, at(0)).await;
     assert_eq!(names(&claimed), [subject(7), Subject::Provider]);
     assert_eq!(claimed[0].hint, Some(Height(7)));
@@ -174,15 +173,14 @@ pub(crate) async fn a_stream_is_changed_outside_a_delivery(store: &dyn Store) {
     assert_eq!(changed.indexer_tip, tip);
     let row = store.stream("indexer").await.unwrap().unwrap();
     assert_eq!((row.state, row.deliveries), (changed, 0));
-    let seen = std::sync::Mutex::new(None);
+    let on_what_is_stored = move |state: &StreamState| {
+        assert_eq!(state.indexer_tip, tip);
+        plan()
+    };
     store
-        .ingest(&delivery("a", b"a"), &|state| {
-            *seen.lock().unwrap() = state.indexer_tip;
-            plan(Vec::new())
-        })
+        .ingest(delivery("a", b"a"), Content::default(), Box::new(on_what_is_stored))
         .await
         .unwrap();
-    assert_eq!(*seen.lock().unwrap(), tip, "a plan is made on what is stored");
 }
 
 pub(crate) async fn the_chain_is_recorded_once(store: &dyn Store) {

@@ -50,10 +50,9 @@ pub(crate) async fn a_wake_during_a_step_keeps_the_subject_due(store: &dyn Store
 pub(crate) async fn a_wake_for_later_during_a_step_is_not_lost_and_not_early(store: &dyn Store) {
     let stream = Subject::Stream("indexer".to_owned());
     let gap = |id: &'static str, wake_at| async move {
-        use crate::store::fixtures::{delivery, plan};
-        let mut planned = plan(Vec::new());
-        planned.wake_at = Some(at(wake_at));
-        store.ingest(&delivery(id, id.as_bytes()), &|_| planned.clone()).await.unwrap();
+        use crate::store::fixtures::{ingest_planned, plan};
+        let planned = lessor::provider::port::StreamPlan { wake_at: Some(at(wake_at)), ..plan() };
+        ingest_planned(store, id, Vec::new(), planned).await;
     };
     gap("a", 0).await;
     let claim = claim_one(store, at(0)).await.claim;
