@@ -1,4 +1,5 @@
-//! Blocks that a stream missed, pulled from its indexer's own API where the settings name one, else read from the node.
+//! Blocks that a stream missed, pulled from its indexer's own API where the settings name one, else, or when that
+//! fails, read from the node.
 //!
 //! Addresses come from settings only, never from a message, and redirects are not followed.
 
@@ -94,6 +95,10 @@ impl Pull {
 impl Indexer for Pull {
     fn reads_per_block(&self, stream: &str) -> u32 {
         if self.indexers.contains_key(stream) { 0 } else { self.node.reads_per_block(stream) }
+    }
+
+    fn fallback(&self, stream: &str) -> Option<&dyn Indexer> {
+        self.indexers.contains_key(stream).then_some(&*self.node as &dyn Indexer)
     }
 
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {

@@ -89,7 +89,9 @@ impl Provider {
         tip: &Tip,
         now: Timestamp,
     ) -> Result<SignedDuration, Error> {
-        let Some(indexer) = &self.indexer else { return Ok(DEAF_AGAIN) };
+        if self.indexer.is_none() {
+            return Ok(DEAF_AGAIN);
+        }
         let (from, to) = (missing.from.0.max(1), missing.to.0.min(tip.height.0));
         if from > to {
             return Ok(PULL_AGAIN);
@@ -97,15 +99,11 @@ impl Provider {
         let blocks = to - from + 1;
         let most = u64::from(stream.backfill_blocks);
         if blocks > most {
-            return self.skip(name, stream, indexer.as_ref(), from, to - most, now).await;
+            return self.skip(name, stream, from, to - most, now).await;
         }
-        let cost = u64::from(indexer.reads_per_block(name));
-        let page = self.afford(name, stream, cost, blocks.min(PAGE), now).await?;
-        let Some(page) = page else { return Ok(until_next_window(now)) };
-        let (from, to) = (Height(from), Height(from + page - 1));
-        let missed = indexer.blocks(name, from, to).await?;
-        self.check(&missed, from, to).await?;
-        tracing::info!(stream = %name, %from, %to, blocks = missed.blocks.len(), "missed blocks were pulled");
+        let page = self.fetch(name, Some(stream), Height(from), blocks.min(PAGE), now).await?;
+        let Some(missed) = page else { return Ok(until_next_window(now)) };
+        tracing::info!(stream = %name, %from, blocks = missed.blocks.len(), "missed blocks were pulled");
         let moved = self.keep(name, missed, now, None).await?;
         Ok(if moved { SignedDuration::ZERO } else { PULL_AGAIN })
     }
@@ -119,12 +117,15 @@ impl Provider {
         tip: &Tip,
         now: Timestamp,
     ) -> Result<SignedDuration, Error> {
-        let Some(indexer) = &self.indexer else { return Ok(DEAF_AGAIN) };
+        if self.indexer.is_none() {
+            return Ok(DEAF_AGAIN);
+        }
         let to = wanted.to.min(tip.height).min(Height(wanted.from.0.saturating_add(PAGE - 1)));
         let mut through = None;
-        if wanted.from <= to {
-            let missed = indexer.blocks(name, wanted.from, to).await?;
-            self.check(&missed, wanted.from, to).await?;
+        if wanted.from <= to
+            && let Some(missed) =
+                self.fetch(name, None, wanted.from, to.0 - wanted.from.0 + 1, now).await?
+        {
             through = missed.through;
             tracing::info!(stream = %name, from = %wanted.from, %to, blocks = missed.blocks.len(), "blocks that were asked for were pulled");
             // Only what begins where the stream stands tells that nothing is missing up to there.
@@ -152,23 +153,62 @@ impl Provider {
         &self,
         name: &str,
         stream: &StreamSettings,
-        indexer: &dyn Indexer,
         from: u64,
         last: u64,
         now: Timestamp,
     ) -> Result<SignedDuration, Error> {
-        let cost = u64::from(indexer.reads_per_block(name));
-        if self.afford(name, stream, cost, 1, now).await?.is_none() {
+        let Some(missed) = self.fetch(name, Some(stream), Height(last), 1, now).await? else {
             return Ok(until_next_window(now));
-        }
-        let at = Height(last);
-        let missed = indexer.blocks(name, at, at).await?;
-        self.check(&missed, at, at).await?;
+        };
         let why = format!(
             "blocks {from} to {last} are too many to be pulled; open orders, own bids and own leases are compared with the chain instead"
         );
         let moved = self.keep(name, missed, now, Some(why)).await?;
         Ok(if moved { SignedDuration::ZERO } else { PULL_AGAIN })
+    }
+
+    /// At most so many blocks from `from` on: from the indexer, and from the node when that fails. As many as the budget of
+    /// `payer` pays for; `None` when none.
+    async fn fetch(
+        &self,
+        name: &str,
+        payer: Option<&StreamSettings>,
+        from: Height,
+        blocks: u64,
+        now: Timestamp,
+    ) -> Result<Option<Missed>, Error> {
+        let Some(indexer) = &self.indexer else { return Ok(None) };
+        let fetched = self.fetch_from(indexer.as_ref(), name, payer, from, blocks, now).await;
+        match (fetched, indexer.fallback(name)) {
+            (Err(error), Some(node)) => {
+                tracing::warn!(stream = %name, %error, "the indexer gave no blocks; the node is read instead");
+                self.fetch_from(node, name, payer, from, blocks, now).await
+            }
+            (fetched, _) => fetched,
+        }
+    }
+
+    async fn fetch_from(
+        &self,
+        indexer: &dyn Indexer,
+        name: &str,
+        payer: Option<&StreamSettings>,
+        from: Height,
+        blocks: u64,
+        now: Timestamp,
+    ) -> Result<Option<Missed>, Error> {
+        let blocks = match payer {
+            Some(stream) => {
+                let cost = u64::from(indexer.reads_per_block(name));
+                self.afford(name, stream, cost, blocks, now).await?
+            }
+            None => Some(blocks),
+        };
+        let Some(blocks) = blocks else { return Ok(None) };
+        let to = Height(from.0.saturating_add(blocks.saturating_sub(1)));
+        let missed = indexer.blocks(name, from, to).await?;
+        self.check(&missed, from, to).await?;
+        Ok(Some(missed))
     }
 
     /// How many of `blocks` the stream's budget pays for now, at `cost` reads each; `None` when none. Half of the budget stays

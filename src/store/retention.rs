@@ -42,6 +42,7 @@ impl Sqlite {
 
         let mut swept = Swept {
             deliveries: self.sweep_one(sql::SWEEP_DELIVERIES, Micros(old), limit).await?,
+            other_events: self.sweep_one(sql::SWEEP_OTHER_EVENTS, Micros(old), limit).await?,
             effects: self.sweep_one(sql::SWEEP_EFFECTS, Micros(old), limit).await?,
             transactions: self.sweep_one(sql::SWEEP_TRANSACTIONS, Micros(old), limit).await?,
             audit: self

@@ -1,5 +1,5 @@
-//! Every statement, as a constant: what another engine would have to say differently is in this file and in the
-//! migrations alone.
+//! The statements, as constants: what another engine would have to say differently is in this file, in the inbox's own and
+//! in the migrations.
 //!
 //! The dialect is what SQLite and PostgreSQL share (`$1`, `ON CONFLICT … excluded`, `RETURNING`, `->>`). A list comes in as
 //! one JSON array through `json_each($n)`, whose rows PostgreSQL calls `jsonb_array_elements($n) AS each (value)`: so a batch
@@ -33,6 +33,9 @@ pub(super) const HEIGHT_OF_DAY: &str = "SELECT max(height) FROM heights WHERE da
 pub(super) const SWEEP_DELIVERIES: &str = "
     DELETE FROM deliveries WHERE (stream, id) IN
         (SELECT stream, id FROM deliveries WHERE received_at < $1 LIMIT $2)";
+pub(super) const SWEEP_OTHER_EVENTS: &str = "
+    DELETE FROM other_events WHERE (stream, source, id) IN
+        (SELECT stream, source, id FROM other_events WHERE received_at < $1 LIMIT $2)";
 pub(super) const SWEEP_EVENTS: &str = "
     DELETE FROM events
     WHERE (chain_id, height, tx_hash, msg_index, event_index, variant) IN
@@ -163,66 +166,6 @@ pub(super) const INVARIANTS: &[(&str, &str)] = &[
         FROM hostnames AS h
         WHERE NOT EXISTS (SELECT 1 FROM subjects AS s WHERE s.subject = h.subject) LIMIT $1"),
 ];
-
-// -- streams, deliveries, events
-
-/// The digests of those of a list of `[stream, id]` that are stored.
-pub(super) const DELIVERY_DIGESTS: &str = "
-    SELECT d.stream, d.id, d.digest FROM json_each($1) AS told
-    JOIN deliveries AS d ON d.stream = told.value ->> 0 AND d.id = told.value ->> 1";
-/// Rows follow.
-pub(super) const INSERT_DELIVERIES: &str =
-    "INSERT INTO deliveries (stream, id, digest, origin, received_at) ";
-
-pub(super) const STREAM_STATES: &str =
-    "SELECT name, state FROM streams WHERE name IN (SELECT value FROM json_each($1))";
-pub(super) const STREAM_STATE: &str = "SELECT state FROM streams WHERE name = $1";
-pub(super) const STREAM: &str = "
-    SELECT name, state, deliveries, events, duplicates, ignored, conflicts,
-        (SELECT count(*) FROM events WHERE unverified = 1)
-    FROM streams WHERE name = $1";
-pub(super) const GROW_STREAMS: &str = "
-    INSERT INTO streams (name, state, deliveries, events, duplicates, ignored, conflicts)
-    SELECT value ->> 'name', value -> 'state', value ->> 'deliveries', value ->> 'events',
-        value ->> 'duplicates', value ->> 'ignored', value ->> 'conflicts'
-    FROM json_each($1) WHERE true
-    ON CONFLICT (name) DO UPDATE SET
-        state = excluded.state,
-        deliveries = streams.deliveries + excluded.deliveries,
-        events = streams.events + excluded.events,
-        duplicates = streams.duplicates + excluded.duplicates,
-        ignored = streams.ignored + excluded.ignored,
-        conflicts = streams.conflicts + excluded.conflicts";
-pub(super) const SET_STREAM_STATE: &str = "
-    INSERT INTO streams (name, state) VALUES ($1, $2)
-    ON CONFLICT (name) DO UPDATE SET state = excluded.state";
-
-pub(super) const READ_BUDGET: &str = "SELECT minute, reads FROM read_budgets WHERE stream = $1";
-pub(super) const SET_READ_BUDGET: &str = "
-    INSERT INTO read_budgets (stream, minute, reads) VALUES ($1, $2, $3)
-    ON CONFLICT (stream) DO UPDATE SET minute = excluded.minute, reads = excluded.reads";
-
-/// Those of a list of heights of which a chain's events are stored.
-pub(super) const STORED_HEIGHTS: &str = "
-    SELECT told.value FROM json_each($2) AS told
-    WHERE EXISTS (SELECT 1 FROM events AS e WHERE e.chain_id = $1 AND e.height = told.value)";
-/// The rows that a batch's identities have already, with the position in the batch.
-pub(super) const KNOWN_EVENTS: &str = "
-    SELECT batch.value ->> 'position', e.kind, e.attributes, e.unverified
-    FROM json_each($1) AS batch
-    JOIN events AS e
-      ON e.chain_id = batch.value ->> 'chain_id' AND e.height = batch.value ->> 'height'
-     AND e.tx_hash = batch.value ->> 'tx_hash' AND e.msg_index = batch.value ->> 'msg_index'
-     AND e.event_index = batch.value ->> 'event_index'";
-/// Rows follow.
-pub(super) const INSERT_EVENTS: &str = "
-    INSERT INTO events
-        (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject) ";
-pub(super) const EVENTS: &str = "
-    SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
-    FROM events WHERE subject = $1
-    ORDER BY height DESC, tx_hash DESC, msg_index DESC, event_index DESC, variant DESC
-    LIMIT $2";
 
 // -- subjects
 

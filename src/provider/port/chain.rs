@@ -225,6 +225,10 @@ pub trait Indexer: Send + Sync {
     }
     /// The blocks from `from` to `to`, both included.
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
+    /// Who is asked when this one fails.
+    fn fallback(&self, _stream: &str) -> Option<&dyn Indexer> {
+        None
+    }
 }
 
 /// Why nothing was signed.

@@ -7,6 +7,7 @@ mod group;
 mod line;
 mod rows;
 mod sort;
+mod sql;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -22,7 +23,6 @@ use super::{
     error::Failure,
     open::Sqlite,
     operator::count_changes,
-    sql,
 };
 use crate::{
     event::hash::TxHash,

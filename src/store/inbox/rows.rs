@@ -9,7 +9,7 @@ use sqlx::{
     types::{Json, Text},
 };
 
-use super::sort::Variant;
+use super::{sort::Variant, sql};
 use crate::{
     domain::Height,
     event::{envelope::EventIdentity, hash::TxHash},
@@ -17,28 +17,11 @@ use crate::{
     store::{
         columns::{Micros, height},
         error::Failure,
-        sql,
     },
 };
 
 /// The most rows of one `VALUES` list. Lists have a power of two of rows, so that few statements stay prepared.
 const MOST_ROWS: usize = 64;
-
-/// An indexer took back what is above `$1`.
-const MARK_UNVERIFIED: &str = "
-    UPDATE events SET unverified = 1 WHERE unverified = 0 AND height > $1
-      AND chain_id = (SELECT chain_id FROM chain_identity) RETURNING subject";
-/// What came again stands again.
-const CLEAR_UNVERIFIED: &str = "
-    UPDATE events SET unverified = 0
-    WHERE unverified = 1 AND (chain_id, height, tx_hash, msg_index, event_index) IN
-        (SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
-            value ->> 'event_index' FROM json_each($1))";
-/// `$2` is the stream, `$3` the time.
-const INSERT_OTHERS: &str = "
-    INSERT INTO other_events (stream, source, id, kind, data, received_at)
-    SELECT $2, value ->> 'source', value ->> 'id', value ->> 'kind', value -> 'data', $3
-    FROM json_each($1) WHERE true ON CONFLICT (stream, source, id) DO NOTHING";
 
 /// What an event says: its type and its fields.
 type Content = (String, Map<String, Value>);
@@ -158,7 +141,7 @@ pub(super) async fn clear_unverified<'a>(
     connection: &mut SqliteConnection,
     events: impl Iterator<Item = &'a EventRow>,
 ) -> Result<(), Failure> {
-    query(CLEAR_UNVERIFIED).bind(Json(keys(events))).execute(connection).await?;
+    query(sql::CLEAR_UNVERIFIED).bind(Json(keys(events))).execute(connection).await?;
     Ok(())
 }
 
@@ -168,7 +151,7 @@ pub(super) async fn mark_unverified(
     above: Height,
 ) -> Result<BTreeSet<Subject>, Failure> {
     let subjects: Vec<Option<Text<Subject>>> =
-        query_scalar(MARK_UNVERIFIED).bind(height(above)).fetch_all(connection).await?;
+        query_scalar(sql::MARK_UNVERIFIED).bind(height(above)).fetch_all(connection).await?;
     Ok(subjects.into_iter().flatten().map(|Text(subject)| subject).collect())
 }
 
@@ -192,7 +175,7 @@ pub(super) async fn insert_others(
         .iter()
         .map(|OtherEvent { source, id, kind, data }| Row { source, id, kind, data })
         .collect();
-    let inserted = query(INSERT_OTHERS)
+    let inserted = query(sql::INSERT_OTHERS)
         .bind(Json(rows))
         .bind(&delivery.stream)
         .bind(Micros(delivery.received_at))

@@ -34,7 +34,7 @@ pub(super) struct Node {
     newest: AtomicU64,
 }
 
-fn failed(doing: &'static str, kind: ChainErrorKind) -> ChainError {
+pub(super) fn failed(doing: &'static str, kind: ChainErrorKind) -> ChainError {
     ChainError { doing, detail: "as the test wants it".to_owned(), kind }
 }
 

@@ -7,13 +7,17 @@ use lessor::{
         envelope::{BlockEvent, ChainEvent},
         hash::TxHash,
     },
-    provider::{port::Store as _, settings::StreamSettings},
+    provider::{
+        port::{ChainError, ChainErrorKind, Indexer, Missed, Store as _},
+        settings::StreamSettings,
+    },
     wire::event::ChainEvent as Typed,
 };
 
 use super::{
     ground::machine,
     market::block_ref,
+    node::failed,
     world::{STREAM, Worker, World},
 };
 
@@ -84,6 +88,51 @@ async fn a_gap_costs_no_more_reads_a_minute_than_the_stream_may_and_closes_in_th
     assert_eq!(world.market().pulled - before, 57);
     let state = world.reader.stream(STREAM).await.unwrap().unwrap().state;
     assert_eq!((state.link.cursor().unwrap().height, state.link.gap()), (Height(60), None));
+}
+
+/// An indexer whose pull API fails.
+struct Broken(std::sync::Arc<dyn Indexer>);
+
+#[async_trait::async_trait]
+impl Indexer for Broken {
+    fn reads_per_block(&self, _stream: &str) -> u32 {
+        0
+    }
+
+    async fn blocks(&self, _: &str, _: Height, _: Height) -> Result<Missed, ChainError> {
+        Err(failed("pull missed blocks", ChainErrorKind::Unavailable))
+    }
+
+    fn fallback(&self, _stream: &str) -> Option<&dyn Indexer> {
+        Some(&*self.0)
+    }
+}
+
+#[tokio::test]
+async fn what_an_indexer_does_not_give_is_read_from_the_node_within_the_budget() {
+    let (mut world, _) = world_with(|stream| {
+        stream.reads_per_minute = 40;
+        stream.deaf_after = SignedDuration::from_hours(1);
+    })
+    .await;
+    world.indexer = Some(|node| std::sync::Arc::new(Broken(node)));
+    let worker = world.worker().await;
+    for _ in 0..60 {
+        world.block();
+    }
+    worker.step().await;
+    world.deliver(&worker, "one", &[claim(2, None, &[])]).await;
+    world.deliver(&worker, "two", &[claim(31, Some(30), &[])]).await;
+    let before = world.market().pulled;
+    for minute in 1..=4 {
+        for _ in 0..60 {
+            world.wait(SignedDuration::from_secs(1));
+            worker.step().await;
+        }
+        assert!(world.market().pulled - before <= 10 * (minute + 1), "minute {minute}");
+    }
+    let state = world.reader.stream(STREAM).await.unwrap().unwrap().state;
+    assert_eq!((state.link.cursor().unwrap().height, state.link.gap()), (Height(31), None));
 }
 
 #[tokio::test]

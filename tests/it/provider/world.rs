@@ -21,7 +21,9 @@ use lessor::{
     manifest::Manifest,
     provider::{
         Parts, Provider, Settings,
-        port::{Clock, Delivery, Entropy, Ingested, OrderRow, Reservation, Signer, Store as _},
+        port::{
+            Clock, Delivery, Entropy, Indexer, Ingested, OrderRow, Reservation, Signer, Store as _,
+        },
         settings::StreamSettings,
         step::{Budget, Pass},
         submit::{SubmitError, Submitted},
@@ -82,6 +84,8 @@ pub(super) struct World {
     file: PathBuf,
     pub(super) reader: Sqlite,
     next_dseq: u64,
+    /// What stands between the next worker and the node that gives blocks again.
+    pub(super) indexer: Option<fn(Arc<dyn Indexer>) -> Arc<dyn Indexer>>,
 }
 
 /// One process of the provider.
@@ -165,6 +169,7 @@ impl World {
             file,
             reader,
             next_dseq: 1,
+            indexer: None,
         }
     }
 
@@ -217,7 +222,10 @@ impl World {
             chain: node.clone(),
             cluster: Arc::new(Window::new(self.ground.clone(), self.market.clone(), gate.clone())),
             signer,
-            indexer: Some(node),
+            indexer: Some(match self.indexer {
+                Some(around) => around(node),
+                None => node,
+            }),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             address: provider(),

@@ -22,7 +22,12 @@ use super::fixtures::{
 async fn commits_of(store: &Sqlite) -> Arc<AtomicU32> {
     let commits = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&commits);
-    store.before_each_commit(move || drop(counted.fetch_add(1, SeqCst))).await.unwrap();
+    store
+        .before_each_commit(move || {
+            counted.fetch_add(1, SeqCst);
+        })
+        .await
+        .unwrap();
     commits
 }
 

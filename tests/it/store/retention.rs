@@ -4,12 +4,15 @@ use jiff::SignedDuration;
 use lessor::{
     domain::Height,
     provider::port::{
-        AuditLine, ChainIdentity, Commit, EffectReport, EffectState, Ingested, Store, Sweep, Swept,
+        AuditLine, ChainIdentity, Commit, Content, EffectReport, EffectState, Ingested, OtherEvent,
+        Store, Sweep, Swept,
     },
 };
 use serde_json::json;
 
-use super::fixtures::{Home, at, claim_all, claimed, cluster_effect, event, ingest, keep, subject};
+use super::fixtures::{
+    Home, at, claim_all, claimed, cluster_effect, delivery, event, ingest, keep, plan, subject,
+};
 
 const DAY: i64 = 86_400;
 
@@ -36,6 +39,21 @@ async fn store() -> (Home, lessor::store::Sqlite) {
 }
 
 #[tokio::test]
+async fn events_of_unknown_types_go_when_they_are_old() {
+    let (_home, store) = store().await;
+    let other = OtherEvent {
+        source: "urn:other".to_owned(),
+        id: "1".to_owned(),
+        kind: "org.example.other".to_owned(),
+        data: json!({}),
+    };
+    let content = Content { others: vec![other], ..Content::default() };
+    store.ingest(delivery("a", b"a"), content, Box::new(|_| plan())).await.unwrap();
+    assert_eq!(store.sweep(&sweep_at(29, 5_000)).await.unwrap(), Swept::default());
+    assert_eq!(store.sweep(&sweep_at(31, 6_000)).await.unwrap().other_events, 1);
+}
+
+#[tokio::test]
 async fn old_deliveries_and_events_go_and_those_of_open_subjects_stay() {
     let (_home, store) = store().await;
     ingest(&store, "a", vec![event(1, 0), event(2, 0)]).await;
@@ -50,7 +68,7 @@ async fn old_deliveries_and_events_go_and_those_of_open_subjects_stay() {
     assert!(matches!(ingest(&store, "a", vec![]).await, Ingested::Repeated { .. }));
 
     let swept = store.sweep(&sweep_at(31, 6_000)).await.unwrap();
-    assert_eq!((swept.deliveries, swept.events), (1, 1));
+    assert_eq!((swept.deliveries, swept.events, swept.other_events), (1, 1, 0));
     assert!(store.events(&subject(1), 9).await.unwrap().is_empty());
     assert_eq!(store.events(&subject(2), 9).await.unwrap().len(), 1);
     // A block above the one of that day is young, whenever it came.

@@ -86,6 +86,8 @@ pub struct Swept {
     pub deliveries: u64,
     /// Their events.
     pub events: u64,
+    /// `CloudEvents` of unknown types.
+    pub other_events: u64,
     /// Settled transactions.
     pub transactions: u64,
     /// Settled effects.
@@ -98,7 +100,8 @@ impl Swept {
     /// Whether there may be more: as many of one kind were removed as were asked for.
     #[must_use]
     pub fn may_have_left(&self, limit: u32) -> bool {
-        [self.deliveries, self.events, self.transactions, self.effects, self.audit]
+        let Self { deliveries, events, other_events, transactions, effects, audit } = *self;
+        [deliveries, events, other_events, transactions, effects, audit]
             .iter()
             .any(|count| *count >= u64::from(limit))
     }
