@@ -4,6 +4,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use lessor::devnet::genesis::MNEMONIC;
@@ -123,6 +124,27 @@ fn a_provider_is_migrated_served_without_a_worker_and_stepped_until_a_deployment
     assert_eq!(deployed.last().unwrap()["step"], "ready");
     assert_eq!(served.end("TERM"), Some(0));
     assert_eq!(world.devnet.end("INT"), Some(0));
+}
+
+#[test]
+fn sighup_has_the_settings_read_again_and_ends_nothing() {
+    let world = World::new();
+    world.run(&["migrate"]).ok();
+    let log = world.path("log");
+    let mut command = world.command(&["serve"]);
+    command.env("LESSOR_LOG", "info").stderr(std::fs::File::create(&log).unwrap());
+    let mut served = Server::start(&mut command);
+    let url = served.says("public");
+    // The file is the same, so nothing but the signal is a reason to read it.
+    served.signal("HUP");
+    let give_up = Instant::now() + Duration::from_mins(1);
+    while !std::fs::read_to_string(&log).unwrap().contains("the settings were read again") {
+        assert!(Instant::now() < give_up, "{}", std::fs::read_to_string(&log).unwrap());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let live = std::net::TcpStream::connect(url.trim_start_matches("http://"));
+    assert!(live.is_ok(), "{url}");
+    assert_eq!(served.end("TERM"), Some(0));
 }
 
 #[test]

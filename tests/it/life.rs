@@ -7,69 +7,19 @@ use std::{
 
 use futures_util::StreamExt;
 use lessor::{
-    client::{Error, Tenant, Terms, deploy::Step, gateway::Gateway, node::Node, token},
-    cmd::{dev, devnet, host, settings::Settings},
-    devnet::{cluster, genesis::test_key},
-    domain::{Coin, Denom, Height, Price},
+    client::{Error, Terms, deploy::Step, token},
+    cmd::{dev, host},
+    domain::Height,
 };
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{corpus, support::eventually};
-
-const LIMIT: Duration = Duration::from_mins(1);
-
-/// A world with quick blocks and a quick cluster in a temporary folder.
-async fn world(data: &Path, works: bool) -> dev::Dev {
-    let mut settings = Settings::load(None, []).unwrap();
-    settings.listen.public = "127.0.0.1:0".to_owned();
-    settings.chain.poll_ms = 100;
-    let cluster = cluster::Settings {
-        ready_min_ms: 10,
-        ready_max_ms: 80,
-        teardown_ms: 50,
-        log_every_ms: 50,
-        ..cluster::Settings::default()
-    };
-    let options = dev::Options {
-        data: data.to_owned(),
-        settings,
-        world: devnet::Options {
-            block_interval: Duration::from_millis(50),
-            cluster,
-            ..devnet::Options::default()
-        },
-        works,
-    };
-    dev::Dev::start(options).await.unwrap()
-}
-
-fn tenant(dev: &dev::Dev, index: u32) -> Tenant {
-    Tenant {
-        key: test_key(index).unwrap(),
-        node: Node::new(&dev.node).unwrap(),
-        gateway: Gateway::new(&dev.url).unwrap(),
-        gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
-        now: host::now,
-        entropy: || uuid::Uuid::new_v4().as_u64_pair().1,
-    }
-}
-
-fn terms() -> Terms {
-    Terms {
-        deposit: Coin { denom: Denom::uact(), amount: 5_000_000 },
-        denom: Some(Denom::uact()),
-        provider: None,
-        bid_wait: LIMIT,
-        ready_wait: LIMIT,
-    }
-}
-
-fn example(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples").join(name);
-    std::fs::read_to_string(path).unwrap()
-}
+use crate::{
+    corpus,
+    quick::{LIMIT, example, tenant, terms, world},
+    support::eventually,
+};
 
 /// One tenant's life: deploy, logs, update, close. Returns how many orders it made.
 async fn live(dev: &dev::Dev, index: u32, dseq: u64, document: &str) -> usize {
@@ -169,7 +119,7 @@ fn nothing_was_done_twice(dev: &dev::Dev, orders: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_lives_its_whole_life_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     let orders = live(&dev, 0, 7, &example("web.yaml")).await;
     everything_is_released(&dev).await;
     nothing_was_done_twice(&dev, orders);
@@ -180,7 +130,7 @@ async fn the_example_lives_its_whole_life_and_leaves_nothing() {
 async fn three_real_documents_live_at_once() {
     let Some(corpus) = corpus::find("sdl/awesome-akash") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     let documents = real_documents(&corpus);
     assert_eq!(documents.len(), 3);
     let lives =
@@ -215,7 +165,7 @@ fn real_documents(corpus: &Path) -> Vec<(PathBuf, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_life_without_a_worker_and_with_ticks_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), false).await;
+    let dev = world(folder.path(), None, false).await;
     let ticking = Ticking::start(&dev);
     let orders = live(&dev, 0, 7, &example("web.yaml")).await;
     everything_is_released(&dev).await;
@@ -227,7 +177,7 @@ async fn the_same_life_without_a_worker_and_with_ticks_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_lost_its_rows_is_reconciled_by_ticks_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
     dev.stop().await;
     for file in ["lessor.db", "lessor.db-wal", "lessor.db-shm"] {
@@ -238,7 +188,7 @@ async fn a_store_that_lost_its_rows_is_reconciled_by_ticks_alone() {
     }
 
     // The relay goes on after the lease, so that nobody tells of it: only the chain knows.
-    let dev = world(folder.path(), false).await;
+    let dev = world(folder.path(), None, false).await;
     let ticking = Ticking::start(&dev);
     eventually("the lease is held again", LIMIT, async || {
         let held = dev.provider.store.reservations().await.unwrap().held;
@@ -257,7 +207,7 @@ async fn a_store_that_lost_its_rows_is_reconciled_by_ticks_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declined_order_says_why_and_holds_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     let tenant = tenant(&dev, 0);
     let terms = Terms { bid_wait: Duration::from_secs(3), ..terms() };
     let refused =
@@ -273,12 +223,12 @@ async fn a_declined_order_says_why_and_holds_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_folder_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
     let node = dev.node.clone();
     dev.stop().await;
 
-    let dev = world(folder.path(), true).await;
+    let dev = world(folder.path(), None, true).await;
     assert_eq!(dev.node, node, "who was told the node's address finds it again");
     let tenant = tenant(&dev, 0);
     let lease = tenant.running_leases(&tenant.deployment(7)).await.unwrap().remove(0);

@@ -28,6 +28,7 @@ mod life;
 mod manifest;
 mod process;
 mod provider;
+mod quick;
 mod relay;
 mod reload;
 mod secrets;

@@ -119,11 +119,16 @@ impl Server {
         }
     }
 
-    /// Sends a signal, such as `TERM`, and waits for the end.
-    pub(crate) fn end(mut self, signal: &str) -> Option<i32> {
+    /// Sends a signal, such as `HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Sends a signal, such as `TERM`, and waits for the end.
+    pub(crate) fn end(mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
         wait(&mut self.child).code()
     }
 }

@@ -1,64 +1,28 @@
 //! Settings that change while everything runs, over a real gateway: what is new takes effect, what is broken does not.
 
-use std::{fs, path::Path, time::Duration};
+use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
 use lessor::{
     bidengine::Outcome,
-    client::{Tenant, Terms, gateway::Gateway, node::Node},
-    cmd::{dev, devnet, host, settings::Settings},
-    devnet::{cluster, genesis::test_key},
-    domain::{Amount, Coin, Denom, DeploymentId, Price},
+    cmd::{dev, host},
+    domain::{Amount, DeploymentId},
     event::key::{PrivateKey, SigningKey},
     relay::webhook,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::support::{eventually, install_tls};
-
-const LIMIT: Duration = Duration::from_mins(1);
-
-async fn world(data: &Path, file: &Path) -> dev::Dev {
-    install_tls();
-    let mut settings = Settings::load(Some(file), []).unwrap();
-    settings.listen.public = "127.0.0.1:0".to_owned();
-    settings.chain.poll_ms = 100;
-    let cluster =
-        cluster::Settings { ready_min_ms: 10, ready_max_ms: 80, ..cluster::Settings::default() };
-    let options = dev::Options {
-        data: data.to_owned(),
-        settings,
-        world: devnet::Options {
-            block_interval: Duration::from_millis(50),
-            cluster,
-            ..devnet::Options::default()
-        },
-        works: true,
-    };
-    dev::Dev::start(options).await.unwrap()
-}
+use crate::{
+    quick::{LIMIT, example, tenant, terms, world},
+    support::eventually,
+};
 
 /// Deploys, and says at which price and with which version of the policy it was bid on.
 async fn bid(dev: &dev::Dev, index: u32, dseq: u64) -> (Amount, u64) {
-    let tenant = Tenant {
-        key: test_key(index).unwrap(),
-        node: Node::new(&dev.node).unwrap(),
-        gateway: Gateway::new(&dev.url).unwrap(),
-        gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
-        now: host::now,
-        entropy: || uuid::Uuid::new_v4().as_u64_pair().1,
-    };
-    let terms = Terms {
-        deposit: Coin { denom: Denom::uact(), amount: 5_000_000 },
-        denom: Some(Denom::uact()),
-        provider: None,
-        bid_wait: LIMIT,
-        ready_wait: LIMIT,
-    };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/web.yaml");
-    let document = fs::read_to_string(path).unwrap();
-    let id: DeploymentId = tenant.deploy(&document, Some(dseq), &terms, &mut |_| {}).await.unwrap();
+    let document = example("web.yaml");
+    let deployed = tenant(dev, index).deploy(&document, Some(dseq), &terms(), &mut |_| {}).await;
+    let id: DeploymentId = deployed.unwrap();
     let decision = dev.provider.store.decision(&id.group(1).order(1)).await.unwrap().unwrap();
     match decision.outcome {
         Outcome::Bid { price } => (price.amount, decision.policy_version),
@@ -88,7 +52,7 @@ async fn prices_change_from_the_file_and_from_the_route_and_a_bad_file_changes_n
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lessor.toml");
     fs::write(&file, "").unwrap();
-    let dev = world(&folder.path().join("data"), &file).await;
+    let dev = world(&folder.path().join("data"), Some(&file), true).await;
     let (first, version) = bid(&dev, 0, 7).await;
     assert_eq!(version, 1, "the settings are the first version");
 
@@ -179,7 +143,7 @@ async fn a_streams_key_is_rotated_while_it_runs() {
     let file = folder.path().join("lessor.toml");
     let (old, new) = (PrivateKey::from_seed(&[1; 32]), PrivateKey::from_seed(&[2; 32]));
     fs::write(&file, stream(&[("old", &old, None)])).unwrap();
-    let dev = world(&folder.path().join("data"), &file).await;
+    let dev = world(&folder.path().join("data"), Some(&file), true).await;
     assert_eq!(deliver(&dev, &old, "a").await, 202);
     assert_eq!(deliver(&dev, &new, "b").await, 401);
 

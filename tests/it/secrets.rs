@@ -1,60 +1,26 @@
 //! What a tenant keeps secret, from the upload to the disk: in no file of the provider, in no answer to the operator, and
 //! the lease is served on over a change of keys and a restart.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use lessor::{
-    client::{Tenant, Terms, gateway::Gateway, node::Node, token},
-    cmd::{dev, devnet, host, settings::Settings},
-    devnet::{cluster, genesis::test_key},
-    domain::{Coin, Denom, LeaseId, Price},
+    client::token,
+    cmd::{dev, host},
+    domain::LeaseId,
     store::{self, backup::backup, check::check, reseal::reseal},
 };
 use secrecy::ExposeSecret;
 
-use crate::support::{eventually, install_tls};
+use crate::{
+    quick::{LIMIT, example, tenant, terms, world},
+    support::eventually,
+};
 
-const LIMIT: Duration = Duration::from_mins(1);
 const SECRET: &str = "hunter2-of-a-tenant";
-
-async fn world(data: &Path) -> dev::Dev {
-    install_tls();
-    let mut settings = Settings::load(None, []).unwrap();
-    settings.listen.public = "127.0.0.1:0".to_owned();
-    settings.chain.poll_ms = 100;
-    let cluster =
-        cluster::Settings { ready_min_ms: 10, ready_max_ms: 80, ..cluster::Settings::default() };
-    let options = dev::Options {
-        data: data.to_owned(),
-        settings,
-        world: devnet::Options {
-            block_interval: Duration::from_millis(50),
-            cluster,
-            ..devnet::Options::default()
-        },
-        works: true,
-    };
-    dev::Dev::start(options).await.unwrap()
-}
-
-fn tenant(dev: &dev::Dev) -> Tenant {
-    Tenant {
-        key: test_key(0).unwrap(),
-        node: Node::new(&dev.node).unwrap(),
-        gateway: Gateway::new(&dev.url).unwrap(),
-        gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
-        now: host::now,
-        entropy: || uuid::Uuid::new_v4().as_u64_pair().1,
-    }
-}
 
 /// The example with a secret in its environment; versions differ beside it.
 fn document(version: u32) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/web.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = example("web.yaml");
     let lines = format!("      - PASSWORD={SECRET}\n      - VERSION={version}\n");
     if text.contains("    env:\n") {
         text.replacen("    env:\n", &format!("    env:\n{lines}"), 1)
@@ -82,7 +48,7 @@ fn with_the_secret(data: &Path) -> Vec<PathBuf> {
 }
 
 async fn is_served(dev: &dev::Dev, lease: &LeaseId) {
-    let tenant = tenant(dev);
+    let tenant = tenant(dev, 0);
     eventually("the lease is ready", LIMIT, async || {
         let token = token::sign(&tenant.key, &lease.provider, host::now());
         let status = tenant.gateway.lease_status(lease, &token).await.ok()?;
@@ -95,16 +61,9 @@ async fn is_served(dev: &dev::Dev, lease: &LeaseId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_in_no_file_and_no_answer_and_its_lease_outlives_keys_and_restarts() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = world(folder.path()).await;
-    let terms = Terms {
-        deposit: Coin { denom: Denom::uact(), amount: 5_000_000 },
-        denom: Some(Denom::uact()),
-        provider: None,
-        bid_wait: LIMIT,
-        ready_wait: LIMIT,
-    };
-    let tenant_now = tenant(&dev);
-    let id = tenant_now.deploy(&document(1), Some(7), &terms, &mut |_| {}).await.unwrap();
+    let dev = world(folder.path(), None, true).await;
+    let tenant_now = tenant(&dev, 0);
+    let id = tenant_now.deploy(&document(1), Some(7), &terms(), &mut |_| {}).await.unwrap();
     let lease = tenant_now.running_leases(&id).await.unwrap().remove(0);
     let path = folder.path().join("lessor.db");
     backup(&path, &folder.path().join("backup.db")).await.unwrap();
@@ -158,12 +117,12 @@ async fn a_secret_is_in_no_file_and_no_answer_and_its_lease_outlives_keys_and_re
     let done = reseal(&path, settings.clone(), false, true).await.unwrap();
     assert_eq!(done.forgotten, 1);
 
-    let dev = world(folder.path()).await;
+    let dev = world(folder.path(), None, true).await;
     is_served(&dev, &lease).await;
     let stored = dev.provider.store.manifests(&id).await.unwrap();
     assert_eq!(stored.len(), 2);
     assert!(stored.iter().all(|manifest| manifest.body.contains(SECRET)));
-    tenant(&dev).update(7, &document(3), LIMIT, &mut |_| {}).await.unwrap();
+    tenant(&dev, 0).update(7, &document(3), LIMIT, &mut |_| {}).await.unwrap();
     dev.stop().await;
     assert_eq!(with_the_secret(folder.path()), Vec::<PathBuf>::new());
 }
