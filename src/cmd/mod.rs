@@ -9,6 +9,7 @@ pub mod output;
 pub mod parts;
 pub mod relay;
 pub mod reload;
+pub mod sdl;
 pub mod serve;
 pub mod settings;
 pub mod step;
@@ -27,7 +28,8 @@ use clap::{Parser, Subcommand};
     version,
     about,
     propagate_version = true,
-    after_help = "Exit: 0 done, 1 refused or failed, 64 the command line is wrong; `tenant deploy` also 2: no bid in time."
+    after_help = "Exit: 0 done, 1 refused or failed, 64 the command line is wrong; `tenant deploy` also 2: no bid in time; \
+                  `sdl` also 2: unreadable."
 )]
 pub struct Lessor {
     /// Settings beside the compiled-in ones; `lessor settings` prints those.
@@ -59,6 +61,8 @@ enum Command {
     Settings,
     /// Sign, send or verify a webhook delivery.
     Webhook(webhook::WebhookArgs),
+    /// Check SDL documents; print their groups, manifests and hashes.
+    Sdl(sdl::Args),
     /// The tenant's side: deploy, update, watch and close.
     Tenant(tenant::Args),
 }
@@ -122,6 +126,7 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
             webhook::run(args).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Sdl(args) => sdl::run(&args),
         Command::Tenant(args) => tenant::run(args).await,
     }
 }

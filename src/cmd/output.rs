@@ -28,6 +28,20 @@ pub fn line(line: impl Display) -> anyhow::Result<()> {
     text(format_args!("{line}\n"))
 }
 
+/// Prints text with styles as they are, or without them where no terminal shows them or `NO_COLOR` is set.
+///
+/// # Errors
+/// As [`text`].
+pub fn styled(text: impl Display) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(closed)
+}
+
+/// As [`styled`], to the error stream, if anybody reads.
+pub fn complain_styled(text: impl Display) {
+    let _ = write!(anstream::stderr(), "{text}");
+}
+
 /// Prints a line, if anybody reads.
 pub fn tell(line: impl Display) {
     let _ = self::line(line);

@@ -16,19 +16,25 @@ mod canonical;
 mod check;
 mod dialect;
 mod explain;
+mod groups;
 mod json;
 mod model;
 mod sdl;
+mod source;
+mod verdict;
 mod violation;
 
 pub use check::{HttpHosts, check_groups};
 pub use dialect::{Dialect, Reading, UnknownDialect, compile_for_hash};
 pub use explain::{Difference, Explanation, explain};
+pub use groups::{ChainGroups, SignerLists};
 pub use model::{
     Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions, Quantity, Service,
     ServiceEndpoint, ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,
 };
 pub use sdl::{Compiled, compile};
+pub use source::{Line, Source};
+pub use verdict::{Verdict, text};
 pub use violation::{MAX_VIOLATIONS, Violation};
 
 /// The largest SDL document or manifest that is read, in bytes.

@@ -22,16 +22,27 @@ pub struct Violation {
     /// JSON pointer to the offending value, or to its nearest parent that exists; `""` is the whole document.
     pub pointer: String,
     /// Line from 1, known for SDL documents and for JSON syntax errors.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// Column from 1, in characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
     /// What was found and what is allowed. Never repeats passwords or values of environment variables.
     pub message: String,
     /// The text that the Go implementation answers for this, where clients are known to match on it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+}
+
+impl Violation {
+    /// One that concerns the whole document.
+    pub fn whole(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            pointer: String::new(),
+            line: None,
+            column: None,
+            message: message.into(),
+            reference: None,
+        }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -61,14 +72,7 @@ impl Violations {
         if self.0.len() >= MAX_VIOLATIONS {
             return Reported(None);
         }
-        self.0.push(Violation {
-            code,
-            pointer: pointer.into(),
-            line: None,
-            column: None,
-            message: message.into(),
-            reference: None,
-        });
+        self.0.push(Violation { pointer: pointer.into(), ..Violation::whole(code, message) });
         Reported(self.0.last_mut())
     }
 
@@ -113,7 +117,7 @@ pub(super) fn pointer(parent: &str, token: impl fmt::Display) -> String {
 }
 
 /// Members whose values no message repeats: they hold passwords, or commonly do.
-const SECRET_MEMBERS: [&str; 4] = ["args", "command", "credentials", "env"];
+pub(super) const SECRET_MEMBERS: [&str; 4] = ["args", "command", "credentials", "env"];
 
 /// Whether a message about the value at `pointer` must not repeat it.
 pub(super) fn is_secret(pointer: &str) -> bool {

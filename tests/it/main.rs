@@ -31,6 +31,7 @@ mod provider;
 mod quick;
 mod relay;
 mod reload;
+mod sdl;
 mod secrets;
 mod store;
 mod support;

@@ -20,6 +20,7 @@ use crate::{
     manifest::{
         Dialect,
         canonical::{Field, Spelling},
+        groups::SignerLists,
         model::{
             Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions,
             ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,
@@ -39,6 +40,7 @@ const NEXT_CASES: [&str; 2] = ["error", "timeout"];
 /// What is built, and where each part of it comes from.
 pub(super) struct Built {
     pub(super) groups: Vec<GroupSpec>,
+    pub(super) signer_lists: Vec<SignerLists>,
     pub(super) manifest: Manifest,
     pub(super) origins: Origins,
     /// How the dialect writes the manifest that it hashes.
@@ -50,6 +52,7 @@ pub(super) struct Built {
 /// A group in the making.
 struct Draft {
     spec: GroupSpec,
+    signer_lists: SignerLists,
     services: Vec<crate::manifest::Service>,
     origin: GroupOrigin,
     /// The unit of each compute profile, where services share them.
@@ -92,6 +95,7 @@ impl Built {
     fn new(dialect: Dialect, drafts: impl Iterator<Item = Draft>) -> Self {
         let mut built = Self {
             groups: Vec::new(),
+            signer_lists: Vec::new(),
             manifest: Manifest::default(),
             origins: Origins::default(),
             spelling: Spelling::of(dialect),
@@ -113,6 +117,7 @@ impl Built {
             built.odd_prices.extend(odd.map(|(unit, text)| (index, unit, text)));
             groups.push(Group { name: draft.spec.name.clone(), services: draft.services.into() });
             built.groups.push(draft.spec);
+            built.signer_lists.push(draft.signer_lists);
             built.origins.groups.push(draft.origin);
         }
         built.manifest = Manifest::new(groups);
@@ -155,6 +160,7 @@ impl Draft {
                 },
                 units: Vec::new(),
             },
+            signer_lists: placement.signer_lists,
             services: Vec::new(),
             origin: GroupOrigin { placement: name.to_owned(), ..GroupOrigin::default() },
             shared: HashMap::new(),

@@ -26,7 +26,7 @@ use document::Document;
 use yaml::Tree;
 
 use super::{
-    Dialect, MAX_DOCUMENT_BYTES, Manifest, Violation,
+    ChainGroups, Dialect, MAX_DOCUMENT_BYTES, Manifest, SignerLists, Violation,
     canonical::Field,
     check_groups,
     violation::{Violations, quoted},
@@ -38,6 +38,8 @@ use crate::domain::GroupSpec;
 pub struct Compiled {
     /// The groups, for the chain, sorted by name.
     pub groups: Vec<GroupSpec>,
+    /// Of each group, which lists of auditors the document has.
+    pub signer_lists: Vec<SignerLists>,
     /// The manifest, for the provider ([`Manifest::to_json`] is the body to upload).
     pub manifest: Manifest,
     /// The manifest's hash, for the chain.
@@ -47,6 +49,13 @@ pub struct Compiled {
     /// What the chain or a provider will refuse although this reading accepts it, and hashes that no provider comes to;
     /// empty in Go's reading.
     pub warnings: Vec<Violation>,
+}
+
+impl Compiled {
+    /// The groups as the chain's tools print them.
+    pub fn chain_groups(&self) -> ChainGroups<'_> {
+        ChainGroups { groups: &self.groups, signer_lists: &self.signer_lists }
+    }
 }
 
 /// Compiles an SDL document of version 2.0 or 2.1 as `dialect` reads it.
@@ -106,9 +115,9 @@ fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Compiled, Vec<Violation
     }
     let reclamation =
         document.reclamation.and_then(|window| quantity::window(dialect, &window).ok());
-    let build::Built { groups, manifest, spelling, .. } = built;
+    let build::Built { groups, signer_lists, manifest, spelling, .. } = built;
     let hash = manifest.spelled_hash(&spelling);
-    Ok(Compiled { groups, manifest, hash, reclamation, warnings: violations })
+    Ok(Compiled { groups, signer_lists, manifest, hash, reclamation, warnings: violations })
 }
 
 /// What npm writes and no provider or chain can read back, so that its hash is nobody else's.

@@ -12,6 +12,7 @@ use crate::{
     domain::{Amount, Attribute, Denom, Price, SignedBy, Volume},
     manifest::{
         Dialect,
+        groups::SignerLists,
         violation::{Violations, nearest_hint, quoted},
     },
 };
@@ -103,6 +104,7 @@ pub(super) struct Placement {
     /// Sorted by key.
     pub(super) attributes: Vec<Attribute>,
     pub(super) signed_by: SignedBy,
+    pub(super) signer_lists: SignerLists,
     /// Per compute profile; `None` where nothing usable stands.
     pub(super) pricing: BTreeMap<String, Option<Priced>>,
 }
@@ -586,7 +588,10 @@ impl Placement {
                         .map(|(key, value)| Attribute::new(key, value))
                         .collect();
                 }
-                "signedBy" => placement.signed_by = read_signed_by(&value, violations),
+                "signedBy" => {
+                    (placement.signed_by, placement.signer_lists) =
+                        read_signed_by(&value, violations);
+                }
                 "pricing" => {
                     read_named(&mut placement.pricing, &value, violations, read_price);
                 }
@@ -597,16 +602,19 @@ impl Placement {
     }
 }
 
-fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> SignedBy {
-    let mut signed_by = SignedBy::default();
+fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> (SignedBy, SignerLists) {
+    let (mut all_of, mut any_of) = (None, None);
     for (name, value) in value.fields(&SIGNED_BY, violations) {
         match name.as_str() {
-            "allOf" => signed_by.all_of = value.texts(violations).unwrap_or_default(),
-            "anyOf" => signed_by.any_of = value.texts(violations).unwrap_or_default(),
+            "allOf" => all_of = value.texts(violations),
+            "anyOf" => any_of = value.texts(violations),
             _ => {}
         }
     }
-    signed_by
+    let listed = SignerLists { all_of: all_of.is_some(), any_of: any_of.is_some() };
+    let signed_by =
+        SignedBy { all_of: all_of.unwrap_or_default(), any_of: any_of.unwrap_or_default() };
+    (signed_by, listed)
 }
 
 fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Priced> {
