@@ -11,6 +11,7 @@
 
 pub mod auth;
 mod board;
+mod callers;
 pub mod extract;
 pub mod openapi;
 pub mod problem;
@@ -34,10 +35,14 @@ use crate::{
     gateway::{
         auth::{keys::AccountKeys, session::Attempts},
         board::Board,
+        callers::Callers,
     },
     provider::Provider,
     telemetry::Metrics,
 };
+
+/// Documents of strangers that are checked at once; each keeps a core busy for a moment.
+const MAX_CHECKING: usize = 2;
 
 /// What an operator sets of the gateway.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +74,10 @@ pub struct Shared {
     board: Board,
     /// One tick at a time.
     ticking: Semaphore,
+    /// Who had documents checked lately.
+    callers: Callers,
+    /// Documents that are checked at once.
+    checking: Arc<Semaphore>,
 }
 
 impl State {
@@ -89,6 +98,8 @@ impl State {
             attempts: Attempts::default(),
             board: Board::default(),
             ticking: Semaphore::new(1),
+            callers: Callers::default(),
+            checking: Arc::new(Semaphore::new(MAX_CHECKING)),
         }))
     }
 }

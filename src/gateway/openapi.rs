@@ -23,6 +23,9 @@ use super::{
 /// The committed document.
 pub const COMMITTED: &str = include_str!("../../openapi/lessor.json");
 
+/// The JSON Schema of SDL documents.
+pub const SDL_SCHEMA: &str = include_str!("../../openapi/sdl.schema.json");
+
 /// The extension in which an operation names its problems.
 const PROBLEMS: &str = "x-problems";
 /// The scheme that stands for the operator's token wherever that is taken.

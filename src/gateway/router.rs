@@ -105,6 +105,8 @@ fn platform() -> Routes {
         .routes(routes!(r::platform::livez))
         .routes(routes!(r::platform::readyz))
         .routes(routes!(r::platform::openapi_json))
+        .routes(routes!(r::platform::sdl_schema))
+        .routes(routes!(r::sdl::check))
         .routes(routes!(r::overview::get))
         .routes(routes!(r::problems::list))
         .routes(routes!(r::problems::get))

@@ -63,7 +63,8 @@ pub enum SubmitError {
 }
 
 /// A manifest that passed every check, and what it would claim.
-struct Checked {
+struct Checked<'m> {
+    manifest: &'m Manifest,
     hash: String,
     leases: Vec<LeaseId>,
     hostnames: Vec<HostnameClaim>,
@@ -78,8 +79,20 @@ impl Provider {
         dseq: u64,
         manifest: &Manifest,
     ) -> Result<Submitted, SubmitError> {
+        self.submit_one_of(owner, dseq, std::slice::from_ref(manifest)).await
+    }
+
+    /// As [`Provider::submit_manifest`] of that one of several manifests whose hash the deployment carries: what the readings
+    /// of one document come to.
+    pub async fn submit_one_of(
+        &self,
+        owner: &Address,
+        dseq: u64,
+        manifests: &[Manifest],
+    ) -> Result<Submitted, SubmitError> {
         let id = DeploymentId::new(owner.clone(), dseq);
-        let Checked { hash, leases, hostnames } = self.check_manifest(&id, manifest).await?;
+        let Checked { manifest, hash, leases, hostnames } =
+            self.check_manifests(&id, manifests).await?;
         let now = self.clock.now();
         let row = ManifestRow {
             deployment: id,
@@ -98,24 +111,24 @@ impl Provider {
         }
     }
 
-    /// As [`Provider::submit_manifest`] up to the point where something would be stored. Hostnames are not compared with
-    /// those of others.
-    pub async fn validate_manifest(
+    /// As [`Provider::submit_one_of`] up to the point where something would be stored. Hostnames are not compared with those
+    /// of others.
+    pub async fn validate_one_of(
         &self,
         owner: &Address,
         dseq: u64,
-        manifest: &Manifest,
+        manifests: &[Manifest],
     ) -> Result<Submitted, SubmitError> {
         let id = DeploymentId::new(owner.clone(), dseq);
-        let Checked { hash, leases, hostnames } = self.check_manifest(&id, manifest).await?;
+        let Checked { hash, leases, hostnames, .. } = self.check_manifests(&id, manifests).await?;
         Ok(Submitted { hash, leases, hostnames })
     }
 
-    async fn check_manifest(
+    async fn check_manifests<'m>(
         &self,
         id: &DeploymentId,
-        manifest: &Manifest,
-    ) -> Result<Checked, SubmitError> {
+        manifests: &'m [Manifest],
+    ) -> Result<Checked<'m>, SubmitError> {
         let known = self.known_height(id).await?;
         let (deployment, leases) =
             tokio::try_join!(self.chain.deployment(id, known), self.chain.leases(id, known))?;
@@ -127,18 +140,25 @@ impl Provider {
         let Some(mut deployment) = deployment.value.filter(|_| !leases.is_empty()) else {
             return Err(SubmitError::NoLease);
         };
-        refuse(manifest.check(), SubmitError::Invalid)?;
-        let hash = hex(&manifest.hash());
-        if hash != deployment.hash {
+        // One is judged by itself first, as today's provider does; which of several is meant only the chain says.
+        if let [only] = manifests {
+            refuse(only.check(), SubmitError::Invalid)?;
+        }
+        let hashes: Vec<String> = manifests.iter().map(|manifest| hex(&manifest.hash())).collect();
+        let meant = |hash: &String| hashes.iter().position(|found| found == hash);
+        if meant(&deployment.hash).is_none() {
             // The update may be younger than what we read: look once more, as high as the node can.
             let tip = self.chain.tip().await?;
             if let Some(newer) = self.chain.deployment(id, tip.height).await?.value {
                 deployment = newer;
             }
-            if hash != deployment.hash {
-                return Err(SubmitError::Version { expected: deployment.hash, found: hash });
-            }
         }
+        let Some(manifest) = meant(&deployment.hash).and_then(|index| manifests.get(index)) else {
+            let found = hashes.into_iter().next().unwrap_or_default();
+            return Err(SubmitError::Version { expected: deployment.hash, found });
+        };
+        let hash = deployment.hash.clone();
+        refuse(manifest.check(), SubmitError::Invalid)?;
         let groups: Vec<GroupSpec> =
             deployment.groups.iter().map(|group| group.spec.clone()).collect();
         refuse(manifest.check_against(&groups), SubmitError::Cross)?;
@@ -152,7 +172,12 @@ impl Provider {
         {
             return Err(SubmitError::HostnameBlocked(blocked.hostname.clone()));
         }
-        Ok(Checked { hash, leases: leases.into_iter().map(|lease| lease.id).collect(), hostnames })
+        Ok(Checked {
+            manifest,
+            hash,
+            leases: leases.into_iter().map(|lease| lease.id).collect(),
+            hostnames,
+        })
     }
 
     /// The height of the newest facts that a step used of this deployment.

@@ -204,12 +204,9 @@ fn order(names: &Names) -> Result<OrderId, Problem> {
 fn number(names: &Names, name: &'static str) -> Result<u64, Problem> {
     let text = names.get(name).map_or("", String::as_str);
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
-        Problem::new(Code::MalformedPath).violations(vec![Violation {
-            pointer: format!("/{name}"),
-            code: None,
-            message: format!("must be a whole number from 1 to {}", u64::MAX),
-            line: None,
-            column: None,
-        }])
+        Problem::new(Code::MalformedPath).violations(vec![Violation::at(
+            format!("/{name}"),
+            format!("must be a whole number from 1 to {}", u64::MAX),
+        )])
     })
 }

@@ -12,7 +12,7 @@ pub mod guard;
 pub mod keys;
 pub mod session;
 pub mod token;
-mod window;
+pub(in crate::gateway) mod window;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -9,14 +9,19 @@ const LENGTH: SignedDuration = SignedDuration::from_secs(60);
 
 /// What was counted in the present window.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(in crate::gateway) struct Window {
     since: Option<Timestamp>,
     count: u32,
 }
 
 impl Window {
+    /// Whether nothing of it counts any more.
+    pub(in crate::gateway) fn is_over(&self, now: Timestamp) -> bool {
+        self.since.is_none_or(|since| now.duration_since(since) >= LENGTH)
+    }
+
     /// Whether one more may be taken; if not, when the window is over.
-    pub(super) fn check(&mut self, most: u32, now: Timestamp) -> Result<(), Duration> {
+    pub(in crate::gateway) fn check(&mut self, most: u32, now: Timestamp) -> Result<(), Duration> {
         let passed = self.since.map_or(LENGTH, |since| now.duration_since(since));
         if passed >= LENGTH || passed.is_negative() {
             *self = Self { since: Some(now), count: 0 };
@@ -29,7 +34,7 @@ impl Window {
     }
 
     /// Takes one, or says how long there is none.
-    pub(super) fn take(&mut self, most: u32, now: Timestamp) -> Result<(), Duration> {
+    pub(in crate::gateway) fn take(&mut self, most: u32, now: Timestamp) -> Result<(), Duration> {
         self.check(most, now)?;
         self.count += 1;
         Ok(())

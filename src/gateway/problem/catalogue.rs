@@ -145,7 +145,7 @@ catalogue! {
     VersionMissing = "version_missing", PRECONDITION_REQUIRED, "The version that is changed must be named",
         "The request changes something that has versions and has no `If-Match` with the version that it is made on. Read it first; the version is its `ETag`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
-        "Tokens of unknown issuers cost the chain too many reads lately, or wrong operator's tokens were tried too often. Ask again after `Retry-After`.";
+        "Tokens of unknown issuers cost the chain too many reads lately, wrong operator's tokens were tried too often, or one address had too many documents checked. Ask again after `Retry-After`.";
     TooManyReaders = "too_many_readers", TOO_MANY_REQUESTS, "Too many pages are open",
         "As many live streams are open as this process keeps. Close one, or ask again after `Retry-After`.";
     InboxFull = "inbox_full", TOO_MANY_REQUESTS, "The inbox is full",

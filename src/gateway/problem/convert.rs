@@ -12,14 +12,14 @@ impl Violation {
     #[must_use]
     pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let (pointer, message) = (pointer.into(), message.into());
-        Self { pointer, code: None, message, line: None, column: None }
+        Self { pointer, code: None, message, line: None, column: None, reference: None }
     }
 }
 
 impl From<manifest::Violation> for Violation {
     fn from(violation: manifest::Violation) -> Self {
-        let manifest::Violation { code, pointer, message, line, column, .. } = violation;
-        Self { pointer, code: Some(code.to_owned()), message, line, column }
+        let manifest::Violation { code, pointer, message, line, column, reference } = violation;
+        Self { pointer, code: Some(code.to_owned()), message, line, column, reference }
     }
 }
 

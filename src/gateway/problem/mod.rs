@@ -46,6 +46,9 @@ pub struct Violation {
     /// Column from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
+    /// What today's provider answers for this, for clients that match on its texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// Why a request was not answered as hoped.
@@ -115,6 +118,10 @@ impl Problem {
     /// Lists what is wrong with the request.
     #[must_use]
     pub fn violations(mut self, violations: Vec<Violation>) -> Self {
+        // Today's provider stops at the first; clients that know its text find it here.
+        if let Some(text) = violations.iter().find_map(|violation| violation.reference.clone()) {
+            self.members.insert("reference", text.into());
+        }
         self.violations = violations;
         self
     }

@@ -5,10 +5,12 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::media;
 use crate::{
     domain::DeploymentId,
     gateway::{
@@ -17,19 +19,19 @@ use crate::{
         extract,
         problem::{Code, Problem, violations},
     },
-    manifest::{Dialect, MAX_DOCUMENT_BYTES, Manifest, compile},
-    provider::submit::Submitted,
+    manifest::{self, Dialect, MAX_DOCUMENT_BYTES, Manifest, compile},
+    provider::submit::{SubmitError, Submitted},
 };
-
-/// The media types of SDL documents.
-const YAML: [&str; 4] =
-    ["application/yaml", "application/x-yaml", "text/yaml", "application/vnd.akash.sdl+yaml"];
 
 /// What an accepted manifest will do.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Accepted {
     /// SHA-256 of the manifest's canonical form, lower-case hex; the deployment carries the same.
     pub hash: String,
+    /// Of an SDL document: the dialect in which it has this hash, `go`, `npm` or `npm-head`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "go")]
+    pub reading: Option<&'static str>,
     /// The leases that run it.
     pub leases: Vec<String>,
     /// The hostnames that lead to its services.
@@ -56,6 +58,7 @@ impl From<Submitted> for Accepted {
         });
         Self {
             hash: submitted.hash,
+            reading: None,
             leases: submitted.leases.iter().map(ToString::to_string).collect(),
             hostnames: hostnames.collect(),
         }
@@ -65,7 +68,7 @@ impl From<Submitted> for Accepted {
 /// Send a deployment's manifest.
 ///
 /// The manifest as JSON, or the SDL document that it comes from as YAML. It must have the hash that the deployment carries
-/// on chain. Accepted means that it is stored and will be applied; whether it runs is shown by the lease. Sending the same
+/// on chain; of an SDL document it is enough that one of its readings has, as tools differ. Accepted means that it is stored and will be applied; whether it runs is shown by the lease. Sending the same
 /// manifest again changes nothing.
 #[utoipa::path(
     put,
@@ -90,9 +93,12 @@ pub async fn put_manifest(
     owner: DeploymentOwner<SendManifest>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let manifest = read(request).await?;
+    let upload = Upload::read(request).await?;
     let DeploymentId { owner, dseq } = &owner.deployment;
-    let accepted = Accepted::from(state.provider.submit_manifest(owner, *dseq, &manifest).await?);
+    let accepted = match state.provider.submit_one_of(owner, *dseq, &upload.manifests).await {
+        Ok(submitted) => upload.accepted(submitted),
+        Err(error) => return Err(upload.refused(error)),
+    };
     let etag = [(header::ETAG, format!("\"{}\"", accepted.hash))];
     Ok((StatusCode::ACCEPTED, etag, Json(accepted)).into_response())
 }
@@ -121,33 +127,85 @@ pub async fn validate_manifest(
     owner: DeploymentOwner<SendManifest>,
     request: Request,
 ) -> Result<Json<Accepted>, Problem> {
-    let manifest = read(request).await?;
+    let upload = Upload::read(request).await?;
     let DeploymentId { owner, dseq } = &owner.deployment;
-    let checked = state.provider.validate_manifest(owner, *dseq, &manifest).await?;
-    Ok(Json(Accepted::from(checked)))
+    match state.provider.validate_one_of(owner, *dseq, &upload.manifests).await {
+        Ok(checked) => Ok(Json(upload.accepted(checked))),
+        Err(error) => Err(upload.refused(error)),
+    }
 }
 
-async fn read(request: Request) -> Result<Manifest, Problem> {
-    let is_sdl = is_sdl(request.headers())?;
-    let body = extract::read_body(request, MAX_DOCUMENT_BYTES).await?;
-    if !is_sdl {
-        return Manifest::from_json(&body)
-            .map_err(|broken| Problem::new(Code::ManifestInvalid).violations(violations(broken)));
-    }
-    let text = std::str::from_utf8(&body)
-        .map_err(|_| Problem::new(Code::MalformedBody).detail("the document is not UTF-8"))?;
-    compile(text, Dialect::Go)
-        .map(|compiled| compiled.manifest)
-        .map_err(|broken| Problem::new(Code::SdlInvalid).violations(violations(broken)))
+/// What a body comes to: one manifest, or what each reading of an SDL document gives.
+struct Upload {
+    manifests: Vec<Manifest>,
+    /// Of an SDL document.
+    readings: Vec<Reading>,
 }
 
-fn is_sdl(headers: &HeaderMap) -> Result<bool, Problem> {
-    match extract::media_type(headers).as_str() {
-        "application/json" => Ok(false),
-        yaml if YAML.contains(&yaml) => Ok(true),
-        other => Err(Problem::new(Code::UnsupportedMediaType).detail(format!(
-            "{other:?} is not read, allowed are application/json and {}",
-            YAML[0]
-        ))),
+impl Upload {
+    async fn read(request: Request) -> Result<Self, Problem> {
+        let is_sdl = media::is_sdl(request.headers())?;
+        let body = extract::read_body(request, MAX_DOCUMENT_BYTES).await?;
+        if is_sdl {
+            let read = tokio::task::spawn_blocking(move || Self::from_sdl(&body));
+            return read.await.map_err(Problem::internal)?;
+        }
+        let manifest = Manifest::from_json(&body)
+            .map_err(|broken| Problem::new(Code::ManifestInvalid).violations(violations(broken)))?;
+        Ok(Self { manifests: vec![manifest], readings: Vec::new() })
     }
+
+    /// Every reading that accepts the document counts; when none does, Go's says why.
+    fn from_sdl(body: &[u8]) -> Result<Self, Problem> {
+        let refused = |broken| Problem::new(Code::SdlInvalid).violations(violations(broken));
+        let text = manifest::text(body).map_err(refused)?;
+        let mut upload = Self { manifests: Vec::new(), readings: Vec::new() };
+        let mut first_refusal = None;
+        for dialect in Dialect::ALL {
+            match compile(text, dialect) {
+                Ok(compiled) => {
+                    upload.readings.push(Reading { dialect, hash: hex(&compiled.hash) });
+                    upload.manifests.push(compiled.manifest);
+                }
+                Err(broken) => {
+                    first_refusal.get_or_insert(broken);
+                }
+            }
+        }
+        match first_refusal {
+            Some(broken) if upload.manifests.is_empty() => Err(refused(broken)),
+            _ => Ok(upload),
+        }
+    }
+
+    /// The answer, with the reading whose hash was taken.
+    fn accepted(&self, submitted: Submitted) -> Accepted {
+        let reading = self.readings.iter().find(|reading| reading.hash == submitted.hash);
+        Accepted {
+            reading: reading.map(|reading| reading.dialect.name()),
+            ..Accepted::from(submitted)
+        }
+    }
+
+    /// A refusal; of a document with another hash it says what each reading gives.
+    fn refused(self, error: SubmitError) -> Problem {
+        let of_sdl = matches!(error, SubmitError::Version { .. }) && !self.readings.is_empty();
+        let problem = Problem::from(error);
+        if !of_sdl {
+            return problem;
+        }
+        let of =
+            |reading: Reading| json!({"dialect": reading.dialect.name(), "hash": reading.hash});
+        problem.member("readings", self.readings.into_iter().map(of).collect::<Vec<_>>())
+    }
+}
+
+/// What one dialect makes of a document.
+struct Reading {
+    dialect: Dialect,
+    hash: String,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
 }

@@ -79,3 +79,17 @@ pub async fn metrics(state: State) -> Response {
 pub async fn openapi_json() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi::COMMITTED).into_response()
 }
+
+/// Read the schema of SDL documents.
+///
+/// A JSON Schema (draft-07) with which editors complete and check an SDL document while it is written.
+#[utoipa::path(
+    get,
+    path = "/openapi/sdl.schema.json",
+    tag = "platform",
+    operation_id = "getSdlSchema",
+    responses((status = 200, description = "The schema.", body = Object, content_type = "application/schema+json")),
+)]
+pub async fn sdl_schema() -> Response {
+    ([(header::CONTENT_TYPE, "application/schema+json")], openapi::SDL_SCHEMA).into_response()
+}

@@ -11,6 +11,7 @@ mod platform;
 mod policy;
 mod problems;
 mod replay;
+mod sdl;
 mod server;
 mod session;
 mod streams;
