@@ -24,7 +24,7 @@ const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A count for each address.
 #[derive(Debug, Default)]
-pub struct Callers(Mutex<HashMap<IpAddr, Window>>);
+pub(super) struct Callers(Mutex<HashMap<IpAddr, Window>>);
 
 impl Callers {
     /// Takes one request of `address`, or says how long there is none.
