@@ -347,9 +347,8 @@ impl<'s> Writer<'s> {
         }
         if let Some(Permissions { read }) = &params.permissions {
             self.raw(r#""permissions":{"#);
-            // Go leaves an empty list out, npm one that was never given.
-            let stands = if self.is_npm() { !read.is_null() } else { !read.is_empty() };
-            if stands {
+            // Go leaves an empty list out.
+            if !read.is_empty() || self.is_npm() {
                 self.raw(r#""read":"#);
                 self.list(read, |writer, name, _| writer.text(name));
             }

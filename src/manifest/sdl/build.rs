@@ -470,13 +470,7 @@ fn params(dialect: Dialect, params: &service::Params) -> ServiceParams {
         // The npm release writes no mounts as an empty list, everyone else as none.
         storage: (!mounts.is_empty() || dialect == Dialect::Npm).then_some(mounts).into(),
         credentials: None,
-        permissions: params.permissions.clone().map(|read| Permissions {
-            read: match dialect {
-                Dialect::NpmHead => Some(read.unwrap_or_default()),
-                Dialect::Go | Dialect::Npm => read,
-            }
-            .into(),
-        }),
+        permissions: params.permissions.clone().map(|read| Permissions { read: read.into() }),
         tee: (!params.tee.is_empty()).then(|| Tee { kind: params.tee.clone(), attestation: true }),
     }
 }

@@ -133,8 +133,11 @@ impl<'t> Cursor<'t> {
     /// The number here, which npm wants to be at least `least`, however large; `None` for null and after a violation.
     pub(super) fn whole(&self, least: u32, violations: &mut Violations) -> Option<Whole<u32>> {
         let to_whole = |number: f64| {
-            let fits = number.is_finite() && number.fract() == 0.0 && number >= f64::from(least);
-            let text = fits.then(|| js::number_text(number))?;
+            // Infinity passes for an integer and is then written as null.
+            let whole = number.is_infinite() || number.fract() == 0.0;
+            let written =
+                || if number.is_finite() { js::number_text(number) } else { "null".to_owned() };
+            let text = (whole && number >= f64::from(least)).then(written)?;
             Some(match text.parse() {
                 Ok(nearest) => Whole { nearest, spelled: None },
                 Err(_) => Whole { nearest: u32::MAX, spelled: Some(text) },
@@ -270,13 +273,18 @@ impl<'t> Cursor<'t> {
                 self.refuse("a mapping with keys of text", violations);
                 continue;
             };
+            if self.dialect.is_npm() && name.to_js().is_err() {
+                self.refuse("a mapping whose keys fit their tags", violations);
+                continue;
+            }
             let merges = name.text == "<<" && name.tag == ScalarTag::Implicit;
             // Go compares keys by their text before it looks at what they mean.
             let identity = match self.dialect {
                 Dialect::Go => Cow::Borrowed(name.text.as_str()),
                 Dialect::Npm | Dialect::NpmHead => name.to_js_key(),
             };
-            let repeated = !(merges && self.dialect.is_npm()) && !names.insert(identity.clone());
+            let may_repeat = merges && self.dialect.is_npm();
+            let repeated = !may_repeat && !names.insert(identity.clone());
             if repeated {
                 let message = format!("key {} stands twice in this mapping", quoted(&name.text));
                 violations

@@ -11,6 +11,7 @@ mod build;
 mod cursor;
 mod document;
 mod go_sort;
+mod gpu;
 mod js;
 mod origin;
 mod profile;
@@ -23,11 +24,12 @@ mod yaml;
 use std::time::Duration;
 
 use document::Document;
+use origin::Origins;
 use yaml::Tree;
 
 use super::{
     ChainGroups, Dialect, MAX_DOCUMENT_BYTES, Manifest, SignerLists, Violation,
-    canonical::Field,
+    canonical::{Field, Spelling},
     check_groups,
     violation::{Violations, quoted},
 };
@@ -63,6 +65,20 @@ impl Compiled {
 /// # Errors
 /// Everything that is wrong with it, in document terms: pointers lead into the document, with line and column.
 pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
+    trace(text, dialect).map(|traced| traced.compiled)
+}
+
+/// What was compiled, and how to get from it back to the document.
+pub(super) struct Traced {
+    pub(super) compiled: Compiled,
+    pub(super) origins: Origins,
+    pub(super) spelling: Spelling,
+    /// Prices that are no amounts to the chain: group, unit, text.
+    pub(super) odd_prices: Vec<(usize, usize, String)>,
+}
+
+/// Compiles a document and keeps where everything comes from.
+pub(super) fn trace(text: &str, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
     if text.len() > MAX_DOCUMENT_BYTES {
         let mut violations = Violations::default();
         let message =
@@ -74,9 +90,9 @@ pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>>
     let Some(tree) = Tree::parse(text, dialect, &mut violations) else {
         return Err(violations.into_vec());
     };
-    let mut compiled = compile_tree(&tree, dialect);
-    let violations = match &mut compiled {
-        Ok(compiled) => &mut compiled.warnings,
+    let mut traced = compile_tree(&tree, dialect);
+    let violations = match &mut traced {
+        Ok(traced) => &mut traced.compiled.warnings,
         Err(violations) => violations,
     };
     for violation in violations {
@@ -85,10 +101,27 @@ pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>>
             violation.reference = None;
         }
     }
-    compiled
+    traced
 }
 
-fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
+/// Where the values of a document stand.
+pub(super) struct Places(Tree);
+
+impl Places {
+    /// The places of a document that is YAML.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        Tree::parse(text, Dialect::Go, &mut Violations::default()).map(Self)
+    }
+
+    /// Line and column, from 1, of the value that a pointer names, or of its nearest parent that exists.
+    pub(super) fn locate(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
+        let (line, column) = self.0.locate(pointer).unzip();
+        let small = |number: Option<usize>| number.and_then(|number| u32::try_from(number).ok());
+        (small(line), small(column))
+    }
+}
+
+fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
     let mut violations = Violations::default();
     let document = Document::read(tree, dialect, &mut violations);
     if let Some(document) = &document {
@@ -115,9 +148,11 @@ fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Compiled, Vec<Violation
     }
     let reclamation =
         document.reclamation.and_then(|window| quantity::window(dialect, &window).ok());
-    let build::Built { groups, signer_lists, manifest, spelling, .. } = built;
+    let build::Built { groups, signer_lists, manifest, origins, spelling, odd_prices } = built;
     let hash = manifest.spelled_hash(&spelling);
-    Ok(Compiled { groups, signer_lists, manifest, hash, reclamation, warnings: violations })
+    let compiled =
+        Compiled { groups, signer_lists, manifest, hash, reclamation, warnings: violations };
+    Ok(Traced { compiled, origins, spelling, odd_prices })
 }
 
 /// What npm writes and no provider or chain can read back, so that its hash is nobody else's.

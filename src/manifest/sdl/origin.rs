@@ -4,7 +4,7 @@ use crate::manifest::violation::pointer;
 
 /// Where each part of what was built comes from.
 #[derive(Debug, Default)]
-pub(super) struct Origins {
+pub(in crate::manifest) struct Origins {
     /// In the order of the built groups.
     pub(super) groups: Vec<GroupOrigin>,
 }
@@ -29,7 +29,7 @@ pub(super) struct ServiceOrigin {
 
 impl Origins {
     /// The document's pointer for one into the groups or the manifest; the two never mean different things.
-    pub(super) fn translate(&self, built: &str) -> String {
+    pub(in crate::manifest) fn translate(&self, built: &str) -> String {
         let tokens: Vec<&str> = built.split('/').skip(1).collect();
         let mut tokens = tokens.as_slice();
         let mut next = || {

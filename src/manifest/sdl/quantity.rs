@@ -284,7 +284,7 @@ pub(super) fn is_zero(text: &str) -> bool {
 pub(super) fn js_cpu_milli(value: &JsValue<'_>) -> Result<f64, &'static str> {
     const WANTED: &str = "CPU units above zero such as 0.5, \"2\" or \"500m\"";
     match value {
-        JsValue::Number(cores) if cores.is_finite() && *cores > 0.0 => Ok(cores * 1000.0),
+        JsValue::Number(cores) if *cores > 0.0 => Ok(cores * 1000.0),
         JsValue::Text(text) => {
             let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
             let (number, suffix) = text.split_at(end);
@@ -323,7 +323,7 @@ pub(super) fn js_bytes(value: &JsValue<'_>) -> Result<f64, &'static str> {
 /// Pieces of GPU as npm reads them: any number, or the one that a text begins with.
 pub(super) fn js_gpu_units(value: &JsValue<'_>) -> Result<f64, &'static str> {
     match value {
-        JsValue::Number(units) if units.is_finite() => Ok(*units),
+        JsValue::Number(units) => Ok(*units),
         JsValue::Text(text) => Ok(js::leading_integer(text)),
         _ => Err("a number or text"),
     }

@@ -107,8 +107,7 @@ const PORTS: RangeInclusive<u32> = 1..=65535;
 #[derive(Debug, Default)]
 pub(super) struct Params {
     pub(super) storage: BTreeMap<String, Mount>,
-    /// `Some(None)` where the mapping stands but not what may be read.
-    pub(super) permissions: Option<Option<Vec<String>>>,
+    pub(super) permissions: Option<Vec<String>>,
     /// `cpu`, `cpu-gpu`, or empty.
     pub(super) tee: String,
 }
@@ -357,12 +356,12 @@ fn check_mount(value: &Cursor<'_>, path: &str, violations: &mut Violations) {
     }
 }
 
-fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Option<Vec<String>> {
-    let mut read = None;
+fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Vec<String> {
+    let mut read = Vec::new();
     for (name, value) in value.fields(&PERMISSIONS, violations) {
         if name == "read" {
-            read = value.texts(violations);
-            check_permissions(&value, read.as_deref().unwrap_or_default(), violations);
+            read = value.texts(violations).unwrap_or_default();
+            check_permissions(&value, &read, violations);
         }
     }
     read

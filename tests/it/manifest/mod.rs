@@ -3,5 +3,6 @@
 mod cases;
 mod corpus;
 mod dialect;
+mod explain;
 mod npm;
 mod sdl;
