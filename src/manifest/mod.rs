@@ -13,6 +13,7 @@
 //! unknown members and the spelling of keys do not matter, while `null` and `[]` differ.
 
 mod canonical;
+mod catalogue;
 mod check;
 mod dialect;
 mod explain;
@@ -24,6 +25,7 @@ mod source;
 mod verdict;
 mod violation;
 
+pub use catalogue::{Form, Rule};
 pub use check::{HttpHosts, check_groups};
 pub use dialect::{Dialect, Reading, UnknownDialect, compile_for_hash};
 pub use explain::{Difference, Explanation, explain};

@@ -8,6 +8,8 @@ use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
 
+use super::Rule;
+
 /// How many violations a check reports at most.
 pub const MAX_VIOLATIONS: usize = 100;
 
@@ -72,6 +74,7 @@ impl Violations {
         if self.0.len() >= MAX_VIOLATIONS {
             return Reported(None);
         }
+        debug_assert!(Rule::find(code).is_some(), "{code} is not in the catalogue");
         self.0.push(Violation { pointer: pointer.into(), ..Violation::whole(code, message) });
         Reported(self.0.last_mut())
     }
@@ -173,7 +176,7 @@ mod tests {
     fn the_list_of_violations_ends_at_its_limit() {
         let mut violations = Violations::default();
         for _ in 0..2 * MAX_VIOLATIONS {
-            violations.add("code", "", "message").reference("text");
+            violations.add("price", "", "message").reference("text");
         }
         assert_eq!(violations.into_vec().len(), MAX_VIOLATIONS);
     }

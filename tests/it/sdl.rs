@@ -140,6 +140,41 @@ fn each_action_prints_what_it_says_and_the_json_line_is_the_same_for_all() {
 }
 
 #[test]
+fn codes_are_explained_and_listed() {
+    let all = sdl(&["explain"]).ok().out;
+    assert!(all.lines().count() > 60);
+    for line in all.lines() {
+        let code = line.split(' ').next().unwrap();
+        let page = sdl(&["explain", code]).ok().out;
+        assert!(page.contains(code) && page.contains("Allowed: "), "{page}");
+    }
+    let page = &sdl(&["explain", "port-range", "--format", "json"]).ok().json()[0];
+    assert_eq!(page["bad"], "- port: 0");
+    assert_eq!(sdl(&["explain", "no-such-code"]).code, Some(1));
+}
+
+#[test]
+fn a_warning_does_not_hide_that_a_document_is_accepted() {
+    let text = web().replace("units: 100m", "units: 0.5m");
+    let mut command = lessor(&["sdl", "hash", "--dialect", "npm", "-"]);
+    let done = with_input(&mut command, text.as_bytes());
+    assert_eq!(done.code, Some(0));
+    assert!(done.err.contains("warning[number-not-whole]: "), "{}", done.err);
+    assert_eq!(done.out.trim_end().len(), 64);
+}
+
+#[test]
+fn both_readings_are_told_when_their_differences_are_asked_for() {
+    let good = file("deploy/examples/web.yaml");
+    let done = sdl(&["check", "--explain-differences", &good]).ok();
+    for reading in ["go reads hash ", "npm reads hash "] {
+        assert!(done.out.contains(reading), "{}", done.out);
+    }
+    let json = ["check", "--explain-differences", "--format", "json", good.as_str()];
+    assert!(sdl(&json).ok().json()[0]["differences"].is_array());
+}
+
+#[test]
 fn a_folder_is_looked_through_in_order_and_counted_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

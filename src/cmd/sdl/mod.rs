@@ -8,12 +8,14 @@ mod document;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use document::Document;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::output;
-use crate::manifest::{Dialect, Verdict};
+use crate::manifest::{self, Dialect, Difference, Rule, Verdict};
 
 /// `lessor sdl`.
 #[derive(Debug, clap::Args)]
@@ -43,13 +45,24 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Say whether documents are accepted, and everything that is wrong with those that are not.
-    Check(Files),
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// Also say where Go's reading and npm's differ, and why; npm-head's with --dialect npm-head.
+        #[arg(long)]
+        explain_differences: bool,
+    },
     /// Print the groups that go on chain.
     Groups(Files),
     /// Print the manifest that is uploaded.
     Manifest(Files),
     /// Print the manifest's hash, which goes on chain.
     Hash(Files),
+    /// Print what a code means, what is allowed, and an example.
+    Explain {
+        /// The code, as in `error[code]`; all of them when left out.
+        code: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +86,9 @@ struct Line<'a> {
     file: &'a str,
     #[serde(flatten)]
     verdict: &'a Verdict,
+    /// Only where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<&'a [Difference]>,
 }
 
 /// Runs an action.
@@ -80,10 +96,13 @@ struct Line<'a> {
 /// # Errors
 /// When what it found cannot be printed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (Action::Check(files)
-    | Action::Groups(files)
-    | Action::Manifest(files)
-    | Action::Hash(files)) = &args.action;
+    let files = match &args.action {
+        Action::Check { files, .. }
+        | Action::Groups(files)
+        | Action::Manifest(files)
+        | Action::Hash(files) => files,
+        Action::Explain { code } => return explain(code.as_deref(), args.format),
+    };
     let documents = document::find(&files.files);
     let several = documents.len() > 1 || files.files.iter().any(|path| path.is_dir());
     let mut counts = [0_usize; 3];
@@ -93,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         counts[outcome as usize] += 1;
         worst = worst.max(outcome);
     }
-    if matches!(args.action, Action::Check(_)) && args.format == Format::Text && several {
+    if matches!(args.action, Action::Check { .. }) && args.format == Format::Text && several {
         let [accepted, refused, unreadable] = counts;
         output::line(format_args!(
             "{} documents: {accepted} accepted, {refused} refused, {unreadable} unreadable",
@@ -114,32 +133,78 @@ fn one(args: &Args, document: &Document, among_others: bool) -> anyhow::Result<O
         Err(unreadable) => (Outcome::Unreadable, Verdict::refused(vec![unreadable.clone()])),
     };
     let file = document.name();
+    let explanation = match (&args.action, &read) {
+        (Action::Check { explain_differences: true, .. }, Ok(bytes)) => {
+            let npm = if args.dialect == Dialect::Go { Dialect::Npm } else { args.dialect };
+            manifest::text(bytes).ok().map(|text| manifest::explain(text, npm))
+        }
+        _ => None,
+    };
     if args.format == Format::Json {
-        output::line(serde_json::to_string(&Line { file, verdict: &verdict })?)?;
+        let differences = explanation.as_ref().map(|found| found.differences.as_slice());
+        output::line(serde_json::to_string(&Line { file, verdict: &verdict, differences })?)?;
         return Ok(outcome);
     }
-    let is_check = matches!(args.action, Action::Check(_));
+    let is_check = matches!(args.action, Action::Check { .. });
     if outcome != Outcome::Accepted || !verdict.warnings.is_empty() {
         let source = String::from_utf8_lossy(read.as_deref().unwrap_or_default());
         let text = diagnostic::render(file, &source, &verdict);
         // Whoever pipes a manifest on must not pipe complaints with it.
         if is_check {
-            output::styled(text)?
+            output::styled(text)?;
         } else {
-            output::complain_styled(text)
+            output::complain_styled(text);
         }
-        return Ok(outcome);
     }
-    let hash = verdict.hash.as_deref().unwrap_or_default();
-    match args.action {
-        Action::Check(_) => output::line(format_args!("{file}: accepted, hash {hash}"))?,
-        Action::Hash(_) if among_others => output::line(format_args!("{hash}  {file}"))?,
-        Action::Hash(_) => output::line(hash)?,
-        Action::Groups(_) => output::line(serde_json::to_string_pretty(&verdict.groups)?)?,
-        // The very bytes that a tenant's tool uploads.
-        Action::Manifest(_) => {
-            output::line(verdict.manifest.map_or_else(String::new, |json| json.to_string()))?
-        }
+    if outcome == Outcome::Accepted {
+        print(&args.action, file, &verdict, among_others)?;
+    }
+    if let (Some(explanation), Ok(bytes)) = (&explanation, &read) {
+        output::styled(diagnostic::differences(
+            file,
+            &String::from_utf8_lossy(bytes),
+            explanation,
+        ))?;
     }
     Ok(outcome)
+}
+
+/// Prints what an action asks for of a document that is accepted.
+fn print(action: &Action, file: &str, verdict: &Verdict, among_others: bool) -> anyhow::Result<()> {
+    let hash = verdict.hash.as_deref().unwrap_or_default();
+    match action {
+        Action::Check { .. } => output::line(format_args!("{file}: accepted, hash {hash}")),
+        Action::Hash(_) if among_others => output::line(format_args!("{hash}  {file}")),
+        Action::Hash(_) => output::line(hash),
+        Action::Groups(_) => output::line(serde_json::to_string_pretty(&verdict.groups)?),
+        // The very bytes that a tenant's tool uploads.
+        Action::Manifest(_) => output::line(verdict.manifest.as_deref().map_or("", RawValue::get)),
+        Action::Explain { .. } => Ok(()),
+    }
+}
+
+/// Prints one rule, or the names and titles of all.
+fn explain(code: Option<&str>, format: Format) -> anyhow::Result<ExitCode> {
+    let Some(code) = code else {
+        for Rule { code, title, .. } in Rule::all() {
+            output::line(format_args!("{code:24} {title}"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let rule = Rule::find(code)
+        .with_context(|| format!("no rule {code:?}; `lessor sdl explain` lists all"))?;
+    let Rule { code, title, means, allowed, good, bad, .. } = rule;
+    match format {
+        Format::Text => {
+            let indented = |text: &str| text.replace('\n', "\n    ");
+            let (good, bad) = (indented(good), indented(bad));
+            output::line(format_args!(
+                "{title} ({code})\n\n{means}\n\nAllowed: {allowed}\n\nRefused:\n\n    {bad}\n\nAccepted:\n\n    {good}"
+            ))?;
+        }
+        Format::Json => output::line(serde_json::json!({
+            "code": code, "title": title, "means": means, "allowed": allowed, "good": good, "bad": bad,
+        }))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use crate::gateway::problem::{self, Code, Entry, Problem};
 
 /// Read the catalogue of problems.
 ///
-/// Every code that an answer can carry. A page, or JSON for those who accept it.
+/// Every code that an answer can carry, and every rule that documents and manifests can break. A page, or JSON for those who accept it.
 #[utoipa::path(
     get,
     path = "/problems/",
@@ -38,6 +38,6 @@ pub async fn list(headers: HeaderMap) -> Response {
     extensions(("x-problems" = json!(["problem_not_found"]))),
 )]
 pub async fn get(Path(code): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let code = Code::find(&code).ok_or_else(|| Problem::new(Code::ProblemNotFound))?;
-    Ok(problem::problem_page(code, &headers))
+    let entry = Entry::find(&code).ok_or_else(|| Problem::new(Code::ProblemNotFound))?;
+    Ok(problem::problem_page(entry, &headers))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use lessor::gateway::problem::Code;
+use lessor::{gateway::problem::Code, manifest::Rule};
 
 use super::world::{World, request};
 
@@ -36,6 +36,22 @@ async fn every_code_has_a_page_and_the_index_leads_to_it() {
         let entry = world.send(wants_json).await.json();
         assert_eq!(entry["code"], code.as_str());
         assert_eq!(entry["status"], code.status().as_u16());
+    }
+    for rule in Rule::all() {
+        let path = format!("/problems/{}", rule.code);
+        assert!(Code::find(rule.code).is_none(), "{path} has two meanings");
+        assert!(index.text().contains(&format!("href=\"{path}\"")), "{path}");
+        let page = world.get(&path, None).await;
+        assert_eq!(page.status, 200);
+        let escaped =
+            |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        for text in [rule.title, rule.good, rule.bad] {
+            assert!(page.text().contains(&escaped(text)), "{path}: {text}");
+        }
+        let mut wants_json = request("GET", &path, None, Body::empty());
+        wants_json.headers_mut().insert("accept", "application/json".parse().unwrap());
+        let entry = world.send(wants_json).await.json();
+        assert_eq!((&entry["code"], &entry["allowed"]), (&rule.code.into(), &rule.allowed.into()));
     }
     assert_eq!(world.get("/problems/no_such_code", None).await.code(), "problem_not_found");
 }
