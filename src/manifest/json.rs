@@ -32,16 +32,39 @@ impl Manifest {
         let mut violations = Violations::default();
         let mut manifest = Self::default();
         if let Some(raw) = first_value(body, &mut violations) {
-            manifest.read(raw, &At::root(), &mut violations);
+            manifest.read(raw, &At::ROOT, &mut violations);
         }
         if violations.is_empty() { Ok(manifest) } else { Err(violations.into_vec()) }
     }
+}
+
+/// The most objects that a manifest may have, so that a small body cannot become a large manifest.
+const MAX_OBJECTS: usize = 20_000;
+
+/// How many objects begin outside of texts.
+fn objects(body: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn first_value<'a>(body: &'a [u8], violations: &mut Violations) -> Option<&'a RawValue> {
     if body.len() > MAX_DOCUMENT_BYTES {
         let message =
             format!("manifest has {} bytes, at most {MAX_DOCUMENT_BYTES} are read", body.len());
+        violations.add("document-too-large", "", message);
+        return None;
+    }
+    if body.len() > MAX_OBJECTS && objects(body) > MAX_OBJECTS {
+        let message = format!("manifest has more than {MAX_OBJECTS} objects");
         violations.add("document-too-large", "", message);
         return None;
     }
@@ -64,47 +87,71 @@ fn first_value<'a>(body: &'a [u8], violations: &mut Violations) -> Option<&'a Ra
     }
 }
 
-/// Where a value stands, for people (a pointer) and for the Go text (the dotted path of members).
-#[derive(Clone)]
-struct At {
-    pointer: String,
-    members: String,
+/// Where a value stands. Every value is one step below another, so that nothing is written until somebody asks.
+#[derive(Clone, Copy)]
+struct At<'p> {
+    parent: Option<&'p At<'p>>,
+    token: Token,
     /// The Go structure that holds the member; empty at the top.
     structure: &'static str,
 }
 
-impl At {
-    fn root() -> Self {
-        Self { pointer: String::new(), members: String::new(), structure: "" }
+#[derive(Clone, Copy)]
+enum Token {
+    Root,
+    Member(&'static str),
+    Item(usize),
+}
+
+impl At<'_> {
+    const ROOT: Self = Self { parent: None, token: Token::Root, structure: "" };
+
+    fn member<'p>(&'p self, structure: &'static str, name: &'static str) -> At<'p> {
+        At { parent: Some(self), token: Token::Member(name), structure }
     }
 
-    fn member(&self, structure: &'static str, name: &str) -> Self {
-        let members = if self.members.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.members)
-        };
-        Self { pointer: pointer(&self.pointer, name), members, structure }
+    fn item(&self, index: usize) -> At<'_> {
+        At { parent: Some(self), token: Token::Item(index), structure: self.structure }
     }
 
-    fn item(&self, index: usize) -> Self {
-        Self { pointer: pointer(&self.pointer, index), ..self.clone() }
+    /// The way for people: a pointer.
+    fn pointer(&self) -> String {
+        let above = || self.parent.map(At::pointer).unwrap_or_default();
+        match self.token {
+            Token::Root => String::new(),
+            Token::Member(name) => pointer(&above(), name),
+            Token::Item(index) => pointer(&above(), index),
+        }
+    }
+
+    /// The way in Go's text: the names of the members, with dots.
+    fn members(&self) -> String {
+        let above = self.parent.map(At::members).unwrap_or_default();
+        match self.token {
+            Token::Member(name) if above.is_empty() => name.to_owned(),
+            Token::Member(name) => format!("{above}.{name}"),
+            Token::Root | Token::Item(_) => above,
+        }
     }
 
     /// Reports that `raw` has the wrong type, `go` being the wanted type's name there if it is known.
     fn refuse(&self, raw: &RawValue, wanted: &str, go: Option<&str>, violations: &mut Violations) {
-        let secret = is_secret(&self.pointer);
+        if violations.is_full() {
+            return;
+        }
+        let at = self.pointer();
+        let secret = is_secret(&at);
         let found = match Kind::of(raw) {
             Kind::Number if secret => "number".to_owned(),
             kind => kind.describe(raw),
         };
         let message = format!("expected {wanted}, found {found}");
-        let reported = violations.add("wrong-type", &*self.pointer, message);
+        let reported = violations.add("wrong-type", at, message);
         let Some(go) = go else { return };
         reported.reference(if self.structure.is_empty() {
             format!("json: cannot unmarshal {found} into Go value of type {go}")
         } else {
-            let Self { structure, members, .. } = self;
+            let (structure, members) = (self.structure, self.members());
             format!(
                 "json: cannot unmarshal {found} into Go struct field {structure}.{members} of type {go}"
             )
@@ -148,17 +195,17 @@ impl Kind {
 
 /// Something that a JSON value can be read into, over what is already there.
 trait Read {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations);
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations);
 }
 
 impl Read for String {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         match Kind::of(raw) {
             Kind::Null => {}
             Kind::String => match serde_json::from_str(raw.get()) {
                 Ok(text) => *self = text,
                 Err(error) => {
-                    violations.add("json-syntax", &*at.pointer, format!("bad string: {error}"));
+                    violations.add("json-syntax", at.pointer(), format!("bad string: {error}"));
                 }
             },
             _ => at.refuse(raw, "a string", Some("string"), violations),
@@ -167,7 +214,7 @@ impl Read for String {
 }
 
 impl Read for bool {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         match Kind::of(raw) {
             Kind::Null => {}
             Kind::Bool => *self = raw.get() == "true",
@@ -177,7 +224,7 @@ impl Read for bool {
 }
 
 impl Read for u32 {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         if Kind::of(raw) == Kind::Null {
             return;
         }
@@ -190,7 +237,7 @@ impl Read for u32 {
 
 /// The kind of an endpoint; any number decodes.
 impl Read for i32 {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         if Kind::of(raw) == Kind::Null {
             return;
         }
@@ -207,7 +254,7 @@ impl Read for i32 {
 }
 
 impl<T: Read + Default> Read for Option<T> {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         if Kind::of(raw) == Kind::Null {
             *self = None;
         } else {
@@ -217,7 +264,7 @@ impl<T: Read + Default> Read for Option<T> {
 }
 
 impl<T: Read + Default> Read for Vec<T> {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         if Kind::of(raw) == Kind::Null {
             self.clear();
             return;
@@ -236,7 +283,7 @@ impl<T: Read + Default> Read for Vec<T> {
 }
 
 impl<T: Read + Default> Read for List<T> {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         if Kind::of(raw) == Kind::Null {
             *self = Self::NULL;
         } else {
@@ -247,7 +294,7 @@ impl<T: Read + Default> Read for List<T> {
 
 /// `{"val": "1000"}`: a string with a decimal, hexadecimal, octal or binary integer.
 impl Read for Quantity {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         read_members(raw, at, "ResourceValue", &["val"], violations, |_, raw, at, violations| {
             let text = match Kind::of(raw) {
                 Kind::Null => Some(String::new()),
@@ -257,9 +304,10 @@ impl Read for Quantity {
             let Some(text) = text else {
                 let found = if Kind::of(raw) == Kind::Number { "number" } else { "value" };
                 let message = format!("expected a string with an integer, found {found}");
-                violations.add("wrong-type", &*at.pointer, message).reference(format!(
+                violations.add("wrong-type", at.pointer(), message).reference(format!(
                     "json: cannot unmarshal {found} into Go struct field {}.{} of type string",
-                    at.structure, at.members
+                    at.structure,
+                    at.members()
                 ));
                 return;
             };
@@ -268,7 +316,7 @@ impl Read for Quantity {
                 None => violations
                     .add(
                         "bad-quantity",
-                        &*at.pointer,
+                        at.pointer(),
                         format!("{} is not an integer of at most 256 bits", quoted(&text)),
                     )
                     .reference(format!("math/big: cannot unmarshal {text:?} into a *big.Int")),
@@ -337,11 +385,11 @@ impl<'de> Deserialize<'de> for Members<'de> {
 /// Calls `read` with the index of each known member; `structure` is the Go structure's name.
 fn read_members(
     raw: &RawValue,
-    at: &At,
+    at: &At<'_>,
     structure: &'static str,
-    names: &[&str],
+    names: &[&'static str],
     violations: &mut Violations,
-    mut read: impl FnMut(usize, &RawValue, &At, &mut Violations),
+    mut read: impl FnMut(usize, &RawValue, &At<'_>, &mut Violations),
 ) {
     if Kind::of(raw) == Kind::Null {
         return;
@@ -355,7 +403,7 @@ fn read_members(
             }
         }
         Err(_) if Kind::of(raw) == Kind::Object => {
-            violations.add("json-syntax", &*at.pointer, "a member's name is not valid text");
+            violations.add("json-syntax", at.pointer(), "a member's name is not valid text");
         }
         Err(_) => at.refuse(raw, "an object", None, violations),
     }
@@ -374,7 +422,7 @@ fn same_name(key: &str, name: &str) -> bool {
 macro_rules! read_structures {
     ($($type:ident as $structure:literal { $($name:literal: $field:ident),+ })+) => {$(
         impl Read for $type {
-            fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+            fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
                 let names = [$($name),+];
                 read_members(raw, at, $structure, &names, violations, |index, raw, at, violations| {
                     match names[index] {
@@ -425,7 +473,7 @@ read_structures! {
 }
 
 impl Read for Manifest {
-    fn read(&mut self, raw: &RawValue, at: &At, violations: &mut Violations) {
+    fn read(&mut self, raw: &RawValue, at: &At<'_>, violations: &mut Violations) {
         self.groups.read(raw, at, violations);
     }
 }

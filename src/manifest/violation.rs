@@ -79,6 +79,11 @@ impl Violations {
         Reported(self.0.last_mut())
     }
 
+    /// Whether nothing more is noted, so that the words for it need not be made.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_VIOLATIONS
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// How many groups, services of a group or exposes of a service are compared; nobody reads more.
+const MOST: usize = 1000;
+
 /// Two readings and what differs between them.
 pub(super) struct Comparison<'r> {
     go: &'r Traced,
@@ -57,7 +60,7 @@ impl<'r> Comparison<'r> {
         if !names(go.groups(), |group| &group.name).eq(names(npm.groups(), |group| &group.name)) {
             self.note(Topic::NAME_TEXT, "", shown_names(go), shown_names(npm));
         }
-        for (g, group) in go.groups().iter().enumerate() {
+        for (g, group) in go.groups().iter().take(MOST).enumerate() {
             let found = npm.groups().iter().position(|other| other.name == group.name);
             let Some(n) = found else { continue };
             self.services(g, group, n, &npm.groups()[n]);
@@ -76,7 +79,7 @@ impl<'r> Comparison<'r> {
                 |group: &'r Group| group.services.iter().map(name).collect::<Vec<_>>().join(", ");
             self.note(Topic::SERVICE_ORDER, &at, list(go), list(npm));
         }
-        for (s, service) in go.services.iter().enumerate() {
+        for (s, service) in go.services.iter().take(MOST).enumerate() {
             let found = npm.services.iter().position(|other| other.name == service.name);
             let Some(t) = found else { continue };
             let pair = Pair { go: service, npm: &npm.services[t], at_go: (g, s), at_npm: (n, t) };
@@ -271,9 +274,9 @@ impl<'r> Comparison<'r> {
                 expose.ip.clone(),
             )
         };
-        let mut left: Vec<(usize, &Expose)> = npm.iter().enumerate().collect();
+        let mut left: Vec<(usize, &Expose)> = npm.iter().take(MOST).enumerate().collect();
         let mut order = Vec::new();
-        for (index, ours) in go.iter().enumerate() {
+        for (index, ours) in go.iter().take(MOST).enumerate() {
             let same = |theirs: &Expose| identity(theirs) == identity(ours);
             let exact = left.iter().position(|(_, of)| same(of) && of.hosts == ours.hosts);
             let found = exact.or_else(|| left.iter().position(|(_, theirs)| same(theirs)));
@@ -368,7 +371,7 @@ impl<'r> Comparison<'r> {
     }
 
     fn group_specs(&mut self) {
-        for (g, go) in self.go.compiled.groups.iter().enumerate() {
+        for (g, go) in self.go.compiled.groups.iter().take(MOST).enumerate() {
             let mut others = self.npm.compiled.groups.iter().enumerate();
             let Some((n, npm)) = others.find(|(_, npm)| npm.name == go.name) else { continue };
             let requirements = (&go.requirements, &npm.requirements);

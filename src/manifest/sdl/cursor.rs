@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashSet, ops::RangeInclusive};
 use super::{
     js::{self, JsValue},
     scalar::Misfit,
-    yaml::{Content, Node, Scalar, ScalarTag, Tree},
+    yaml::{Content, Node, Scalar, ScalarTag, Token, Tree},
 };
 use crate::manifest::{
     Dialect,
@@ -18,9 +18,10 @@ use crate::manifest::{
 /// A node with the pointer that leads to it, and whose rules it is read by.
 #[derive(Clone)]
 pub(super) struct Cursor<'t> {
-    tree: &'t Tree,
-    node: &'t Node,
-    at: String,
+    tree: &'t Tree<'t>,
+    node: &'t Node<'t>,
+    /// The last step of the way here.
+    step: Option<usize>,
     dialect: Dialect,
 }
 
@@ -49,13 +50,21 @@ impl<T> From<T> for Whole<T> {
 
 impl<'t> Cursor<'t> {
     /// The outermost value, if the document has one.
-    pub(super) fn root(tree: &'t Tree, dialect: Dialect) -> Option<Self> {
-        tree.root().map(|node| Self { tree, node, at: String::new(), dialect })
+    pub(super) fn root(tree: &'t Tree<'t>, dialect: Dialect) -> Option<Self> {
+        tree.root().map(|node| Self { tree, node, step: None, dialect })
     }
 
     /// The JSON pointer to here.
-    pub(super) fn at(&self) -> &str {
-        &self.at
+    pub(super) fn at(&self) -> String {
+        let way = self.tree.way(self.step);
+        way.into_iter().rev().fold(String::new(), |at, token| match token {
+            Token::Index(index) => pointer(&at, index),
+            Token::Key(id) => match &self.tree.node(id).content {
+                Content::Scalar(name) if self.dialect.is_npm() => pointer(&at, name.to_js_key()),
+                Content::Scalar(name) => pointer(&at, &name.text),
+                _ => at,
+            },
+        })
     }
 
     /// Whose rules apply.
@@ -101,7 +110,8 @@ impl<'t> Cursor<'t> {
 
     /// The text here; `None` for null and after a violation.
     pub(super) fn text(&self, violations: &mut Violations) -> Option<String> {
-        self.scalar("text", violations, Scalar::to_text, |value| match value {
+        let go = |scalar: &Scalar<'_>| Ok(scalar.to_text()?.map(Cow::into_owned));
+        self.scalar("text", violations, go, |value| match value {
             JsValue::Text(text) => Some(text.to_owned()),
             _ => None,
         })
@@ -117,7 +127,7 @@ impl<'t> Cursor<'t> {
             return self.scalar(
                 "an integer from 0 to 4294967295",
                 violations,
-                Scalar::to_u32,
+                |scalar| scalar.to_u32(),
                 |_| None,
             );
         }
@@ -143,7 +153,7 @@ impl<'t> Cursor<'t> {
                 Err(_) => Whole { nearest: u32::MAX, spelled: Some(text) },
             })
         };
-        let go = |scalar: &Scalar| Ok(scalar.to_u32()?.map(Whole::from));
+        let go = |scalar: &Scalar<'_>| Ok(scalar.to_u32()?.map(Whole::from));
         self.scalar(&format!("an integer from {least}"), violations, go, |value| match value {
             JsValue::Number(number) => to_whole(number),
             _ => None,
@@ -152,17 +162,22 @@ impl<'t> Cursor<'t> {
 
     /// The truth here; `None` for null and after a violation.
     pub(super) fn truth(&self, violations: &mut Violations) -> Option<bool> {
-        self.scalar("true or false", violations, Scalar::to_bool, |value| match value {
-            JsValue::Bool(truth) => Some(truth),
-            _ => None,
-        })
+        self.scalar(
+            "true or false",
+            violations,
+            |scalar| scalar.to_bool(),
+            |value| match value {
+                JsValue::Bool(truth) => Some(truth),
+                _ => None,
+            },
+        )
     }
 
     fn scalar<T>(
         &self,
         wanted: &str,
         violations: &mut Violations,
-        go: fn(&Scalar) -> Result<Option<T>, Misfit>,
+        go: impl FnOnce(&Scalar<'_>) -> Result<Option<T>, Misfit>,
         npm: impl FnOnce(JsValue<'t>) -> Option<T>,
     ) -> Option<T> {
         let Content::Scalar(scalar) = &self.node.content else {
@@ -207,11 +222,16 @@ impl<'t> Cursor<'t> {
             }
             return None;
         };
-        Some(items.iter().enumerate().map(|(index, id)| self.below(index, *id)).collect())
+        let below = |(index, id): (usize, &usize)| self.below(Token::Index(index), *id);
+        Some(items.iter().enumerate().map(below).collect())
     }
 
     /// The members of a mapping that has fields, as Go reads it: what it does not know is passed over.
-    pub(super) fn fields(&self, shape: &Shape, violations: &mut Violations) -> Vec<(String, Self)> {
+    pub(super) fn fields(
+        &self,
+        shape: &Shape,
+        violations: &mut Violations,
+    ) -> Vec<(Cow<'t, str>, Self)> {
         let members = self.members(violations);
         self.check_shape(shape, &members, violations);
         members
@@ -223,23 +243,26 @@ impl<'t> Cursor<'t> {
         shape: &Shape,
         violations: &mut Violations,
     ) -> Vec<(Cow<'t, str>, Self)> {
-        if self.dialect == Dialect::Go {
-            let members = self.raw_members(violations);
-            return members.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        match self.dialect {
+            Dialect::Go => self.raw_members(violations),
+            Dialect::Npm | Dialect::NpmHead => self.fields(shape, violations),
         }
-        let members = self.fields(shape, violations);
-        members.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect()
     }
 
     /// npm's rule for fields: none but these, and all that are required.
-    fn check_shape(&self, shape: &Shape, members: &[(String, Self)], violations: &mut Violations) {
+    fn check_shape(
+        &self,
+        shape: &Shape,
+        members: &[(Cow<'t, str>, Self)],
+        violations: &mut Violations,
+    ) {
         if self.dialect == Dialect::Go || !self.is_mapping() {
             return;
         }
         let later = if self.dialect == Dialect::NpmHead { shape.later } else { &[] };
         let known = || shape.fields.iter().chain(later).copied();
         for (name, value) in members {
-            if !known().any(|field| field == name) {
+            if !violations.is_full() && !known().any(|field| field == name) {
                 let hint = nearest_hint(name, known());
                 let message = format!("field {} is not known here{hint}", quoted(name));
                 violations
@@ -250,25 +273,25 @@ impl<'t> Cursor<'t> {
         for field in shape.required {
             if !members.iter().any(|(name, _)| name == field) {
                 violations
-                    .add("missing-key", &*self.at, format!("field {field:?} is missing"))
+                    .add("missing-key", self.at(), format!("field {field:?} is missing"))
                     .at(self.node.line, self.node.column);
             }
         }
     }
 
     /// The members of a mapping, merged ones (`<<`) last; none for null and after a violation.
-    pub(super) fn members(&self, violations: &mut Violations) -> Vec<(String, Self)> {
+    pub(super) fn members(&self, violations: &mut Violations) -> Vec<(Cow<'t, str>, Self)> {
         let Content::Mapping(pairs) = &self.node.content else {
             if !self.is_absent() {
                 self.refuse("a mapping", violations);
             }
             return Vec::new();
         };
-        let mut members = Vec::with_capacity(pairs.len());
-        let mut names = HashSet::with_capacity(pairs.len());
+        let count = pairs.len() / 2;
+        let (mut members, mut names) = (Vec::with_capacity(count), Names::new(count));
         let mut merged = Vec::new();
-        for (key, value) in pairs {
-            let (key, value) = (self.tree.node(*key), *value);
+        for pair in pairs.chunks_exact(2) {
+            let (token, key, value) = (Token::Key(pair[0]), self.tree.node(pair[0]), pair[1]);
             let Content::Scalar(name) = &key.content else {
                 self.refuse("a mapping with keys of text", violations);
                 continue;
@@ -279,25 +302,26 @@ impl<'t> Cursor<'t> {
             }
             let merges = name.text == "<<" && name.tag == ScalarTag::Implicit;
             // Go compares keys by their text before it looks at what they mean.
-            let identity = match self.dialect {
-                Dialect::Go => Cow::Borrowed(name.text.as_str()),
+            let identity: Cow<'t, str> = match self.dialect {
+                Dialect::Go => Cow::Borrowed(&*name.text),
                 Dialect::Npm | Dialect::NpmHead => name.to_js_key(),
             };
             let may_repeat = merges && self.dialect.is_npm();
             let repeated = !may_repeat && !names.insert(identity.clone());
+            if repeated && violations.is_full() {
+                continue;
+            }
             if repeated {
                 let message = format!("key {} stands twice in this mapping", quoted(&name.text));
                 violations
-                    .add("duplicate-key", pointer(&self.at, &name.text), message)
+                    .add("duplicate-key", pointer(&self.at(), &name.text), message)
                     .at(key.line, key.column);
             } else if merges {
-                merged.push(self.below("<<", value));
+                merged.push(self.below(token, value));
             } else if self.dialect.is_npm() {
-                let value = self.below(&identity, value);
-                members.push((identity.into_owned(), value));
+                members.push((identity, self.below(token, value)));
             } else if let Ok(Some(name)) = name.to_text() {
-                let value = self.below(&name, value);
-                members.push((name, value));
+                members.push((name, self.below(token, value)));
             }
         }
         for source in merged {
@@ -307,7 +331,12 @@ impl<'t> Cursor<'t> {
     }
 
     /// Adds the members of `source`, one mapping or several, that are not there yet.
-    fn merge(&self, source: &Self, members: &mut Vec<(String, Self)>, violations: &mut Violations) {
+    fn merge(
+        &self,
+        source: &Self,
+        members: &mut Vec<(Cow<'t, str>, Self)>,
+        violations: &mut Violations,
+    ) {
         let sources = match &source.node.content {
             Content::Mapping(_) => vec![source.clone()],
             Content::Sequence(_) => source.all_items(violations).unwrap_or_default(),
@@ -319,12 +348,14 @@ impl<'t> Cursor<'t> {
             source.refuse("a mapping or a list of mappings to merge", violations);
             return;
         }
-        let mut known: HashSet<String> = members.iter().map(|(name, _)| name.clone()).collect();
+        let mut known: HashSet<Cow<'t, str>> =
+            members.iter().map(|(name, _)| name.clone()).collect();
         for source in sources {
             for (name, value) in source.members(violations) {
                 if known.insert(name.clone()) {
-                    let at = pointer(&self.at, &name);
-                    members.push((name, Self { at, ..value }));
+                    let token = value.step.and_then(|step| self.tree.token(step));
+                    let step = token.map(|token| self.tree.step(self.step, token));
+                    members.push((name, Self { step, ..value }));
                 }
             }
         }
@@ -332,7 +363,7 @@ impl<'t> Cursor<'t> {
 
     /// The members of a mapping whose keys Go walks by hand: nothing is merged, repeated keys are kept, and a scalar has
     /// no members.
-    fn raw_members(&self, violations: &mut Violations) -> Vec<(&'t str, Self)> {
+    fn raw_members(&self, violations: &mut Violations) -> Vec<(Cow<'t, str>, Self)> {
         match &self.node.content {
             Content::Scalar(_) => Vec::new(),
             Content::Sequence(_) => {
@@ -340,36 +371,68 @@ impl<'t> Cursor<'t> {
                 Vec::new()
             }
             Content::Mapping(pairs) => pairs
-                .iter()
-                .map(|(key, value)| {
-                    let name = self.tree.node(*key).text();
-                    (name, self.below(name, *value))
+                .chunks_exact(2)
+                .map(|pair| {
+                    let name = Cow::Borrowed(self.tree.node(pair[0]).text());
+                    (name, self.below(Token::Key(pair[0]), pair[1]))
                 })
                 .collect(),
         }
     }
 
-    fn below(&self, token: impl std::fmt::Display, id: usize) -> Self {
-        let at = pointer(&self.at, token);
-        Self { tree: self.tree, node: self.tree.node(id), at, dialect: self.dialect }
+    fn below(&self, token: Token, id: usize) -> Self {
+        let step = Some(self.tree.step(self.step, token));
+        Self { tree: self.tree, node: self.tree.node(id), step, dialect: self.dialect }
     }
 
     /// Reports that something else is wanted here.
     pub(super) fn refuse(&self, wanted: &str, violations: &mut Violations) {
+        if violations.is_full() {
+            return;
+        }
+        let at = self.at();
         let found = match &self.node.content {
-            Content::Scalar(_) if is_secret(&self.at) => "another value".to_owned(),
+            Content::Scalar(_) if is_secret(&at) => "another value".to_owned(),
             Content::Scalar(scalar) => scalar_shown(scalar),
             Content::Sequence(_) => "a list".to_owned(),
             Content::Mapping(_) => "a mapping".to_owned(),
         };
         violations
-            .add("wrong-type", &*self.at, format!("expected {wanted}, found {found}"))
+            .add("wrong-type", at, format!("expected {wanted}, found {found}"))
             .at(self.node.line, self.node.column);
     }
 }
 
+/// The names of a mapping: few are compared one by one, many are hashed.
+enum Names<'t> {
+    Few(Vec<Cow<'t, str>>),
+    Many(HashSet<Cow<'t, str>>),
+}
+
+impl<'t> Names<'t> {
+    fn new(count: usize) -> Self {
+        if count <= 16 {
+            Self::Few(Vec::with_capacity(count))
+        } else {
+            Self::Many(HashSet::with_capacity(count))
+        }
+    }
+
+    /// Whether the name is new.
+    fn insert(&mut self, name: Cow<'t, str>) -> bool {
+        match self {
+            Self::Few(names) if names.contains(&name) => false,
+            Self::Few(names) => {
+                names.push(name);
+                true
+            }
+            Self::Many(names) => names.insert(name),
+        }
+    }
+}
+
 /// A scalar as a message shows it: text in quotes tells `"2.0"` from `2.0`.
-fn scalar_shown(scalar: &Scalar) -> String {
+fn scalar_shown(scalar: &Scalar<'_>) -> String {
     match scalar.tag {
         ScalarTag::Str => quoted(&scalar.text),
         _ if scalar.text.is_empty() => "null".to_owned(),

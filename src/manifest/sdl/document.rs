@@ -69,7 +69,11 @@ pub(super) struct Deployed {
 
 impl Document {
     /// Reads every section, with whatever does not fit left out and reported.
-    pub(super) fn read(tree: &Tree, dialect: Dialect, violations: &mut Violations) -> Option<Self> {
+    pub(super) fn read(
+        tree: &Tree<'_>,
+        dialect: Dialect,
+        violations: &mut Violations,
+    ) -> Option<Self> {
         let root = Cursor::root(tree, dialect).filter(|root| !root.is_null());
         let Some(root) = root else {
             violations
@@ -100,7 +104,7 @@ impl Document {
             "services" => read_named(&mut self.services, value, violations, Service::read),
             "profiles" => {
                 for (name, value) in value.fields(&PROFILES, violations) {
-                    match name.as_str() {
+                    match &*name {
                         "compute" => {
                             read_named(&mut self.compute, &value, violations, Compute::read);
                         }
@@ -124,7 +128,7 @@ impl Document {
                 value.texts(violations);
             }
             // npm has said so already.
-            _ if value.dialect().is_npm() => {}
+            _ if value.dialect().is_npm() || violations.is_full() => {}
             unknown => {
                 let hint = nearest_hint(unknown, SECTIONS.into_iter());
                 let message = format!("unknown section {}{hint}", quoted(unknown));
@@ -148,7 +152,7 @@ pub(super) fn read_named<T>(
     }
     for (name, value) in value.members(violations) {
         let item = read(&value, violations);
-        into.insert(name, item);
+        into.insert(name.into_owned(), item);
     }
 }
 
@@ -156,7 +160,7 @@ impl Deployed {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut deployed = Self::default();
         for (name, value) in value.fields(&DEPLOYED, violations) {
-            match name.as_str() {
+            match &*name {
                 "profile" => deployed.profile = value.text(violations).unwrap_or_default(),
                 "count" => deployed.count = value.whole(1, violations).unwrap_or_default(),
                 _ => {}

@@ -144,7 +144,7 @@ fn read_gpu_vendor(vendor: &Cursor<'_>, violations: &mut Violations) -> Vec<Stri
         violations.add("gpu-vendor", vendor.at(), "the GPU's vendor is missing; write nvidia");
     }
     for (name, value) in fields {
-        match name.as_str() {
+        match &*name {
             "nvidia" if value.dialect().is_npm() && value.is_null() => keys.push(any()),
             "nvidia" => {
                 for (_, model) in value.items(violations).unwrap_or_default() {
@@ -170,7 +170,7 @@ fn read_gpu_model(value: &Cursor<'_>, violations: &mut Violations) -> String {
         if value.is_absent() {
             continue;
         }
-        match name.as_str() {
+        match &*name {
             "model" => model = value.text(violations),
             // npm keeps the text.
             "ram" if npm => ram = value.text(violations).filter(|ram| !ram.is_empty()),

@@ -24,10 +24,10 @@ pub(super) enum JsValue<'a> {
     Bytes(Vec<u8>),
 }
 
-impl Scalar {
+impl Scalar<'_> {
     /// The value that js-yaml's default schema gives.
     pub(super) fn to_js(&self) -> Result<JsValue<'_>, Misfit> {
-        let text = self.text.as_str();
+        let text = &*self.text;
         let tagged = |value: Option<JsValue<'static>>| {
             value.ok_or(Misfit { wanted: "a value that fits its tag" })
         };
@@ -72,7 +72,7 @@ impl<'a> JsValue<'a> {
 }
 
 /// `String(value)` of any node, lists and mappings included.
-pub(super) fn node_text(tree: &Tree, node: &Node) -> Result<String, Misfit> {
+pub(super) fn node_text(tree: &Tree<'_>, node: &Node<'_>) -> Result<String, Misfit> {
     match &node.content {
         Content::Scalar(scalar) => Ok(scalar.to_js()?.to_text().into_owned()),
         Content::Mapping(_) => Ok("[object Object]".to_owned()),
@@ -341,26 +341,36 @@ fn date_text(seconds: i64) -> String {
 const COLLATION: &[u8] =
     b"\t\n\x0b\x0c\r _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
 
+/// The weight of each character of ASCII, 0 for those that do not count.
+const WEIGHTS: [u8; 128] = {
+    let mut weights = [0; 128];
+    let mut place = 0;
+    while place < COLLATION.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "fewer than 128 places")]
+        let weight = place as u8 + 1;
+        weights[COLLATION[place] as usize] = weight;
+        weights[COLLATION[place].to_ascii_uppercase() as usize] = weight;
+        place += 1;
+    }
+    weights
+};
+
 /// `a.localeCompare(b)` for names of ASCII; other characters come behind it, by their number.
 pub(super) fn locale_compare(a: &str, b: &str) -> Ordering {
-    let weight = |c: char| {
-        let lower = c.to_ascii_lowercase();
-        let place = COLLATION.iter().position(|known| char::from(*known) == lower);
-        match place {
-            Some(place) => Some(place),
-            None if c.is_ascii() => None,
-            None => Some(COLLATION.len() + lower as usize),
-        }
-    };
-    let weights = |text: &str| text.chars().filter_map(weight).collect::<Vec<_>>();
-    let cases = |text: &str| {
-        let letters = text.chars().filter(|c| weight(*c).is_some());
-        letters.map(|c| c.is_ascii_uppercase()).collect::<Vec<_>>()
-    };
     if a == b {
         return Ordering::Equal;
     }
-    weights(a).cmp(&weights(b)).then_with(|| cases(a).cmp(&cases(b)))
+    let weights = letters(a).map(|(_, weight)| weight).cmp(letters(b).map(|(_, weight)| weight));
+    let upper = |(letter, _): (char, u32)| letter.is_ascii_uppercase();
+    weights.then_with(|| letters(a).map(upper).cmp(letters(b).map(upper)))
+}
+
+/// The characters that count, each with its weight.
+fn letters(text: &str) -> impl Iterator<Item = (char, u32)> {
+    let weighed = text.chars().map(|letter| {
+        (letter, WEIGHTS.get(letter as usize).map_or(letter as u32, |weight| u32::from(*weight)))
+    });
+    weighed.filter(|(_, weight)| *weight != 0)
 }
 
 #[cfg(test)]

@@ -105,11 +105,11 @@ pub(super) fn trace(text: &str, dialect: Dialect) -> Result<Traced, Vec<Violatio
 }
 
 /// Where the values of a document stand.
-pub(super) struct Places(Tree);
+pub(super) struct Places<'t>(Tree<'t>);
 
-impl Places {
+impl<'t> Places<'t> {
     /// The places of a document that is YAML.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(super) fn of(text: &'t str) -> Option<Self> {
         Tree::parse(text, Dialect::Go, &mut Violations::default()).map(Self)
     }
 
@@ -121,7 +121,7 @@ impl Places {
     }
 }
 
-fn compile_tree(tree: &Tree, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
+fn compile_tree(tree: &Tree<'_>, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
     let mut violations = Violations::default();
     let document = Document::read(tree, dialect, &mut violations);
     if let Some(document) = &document {
@@ -199,7 +199,7 @@ fn without_repetition(violations: Vec<Violation>) -> Vec<Violation> {
     unique
 }
 
-fn locate(violation: &mut Violation, tree: &Tree) {
+fn locate(violation: &mut Violation, tree: &Tree<'_>) {
     if violation.line.is_none()
         && let Some((line, column)) = tree.locate(&violation.pointer)
     {

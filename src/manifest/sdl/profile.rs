@@ -118,7 +118,7 @@ impl Resources {
             if value.is_absent() {
                 continue;
             }
-            match name.as_str() {
+            match &*name {
                 "cpu" => resources.cpu = Some(Cpu::read(&value, violations)),
                 "memory" => resources.memory = Some(read_memory(&value, violations)),
                 "storage" => resources.storage = read_storage(&value, violations),
@@ -166,7 +166,7 @@ impl Cpu {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut cpu = Self::default();
         for (name, value) in value.fields(&CPU, violations) {
-            match (name.as_str(), value.dialect()) {
+            match (&*name, value.dialect()) {
                 ("units", Dialect::Go) => {
                     cpu.milli =
                         u64::from(read_quantity(&value, violations, quantity::cpu_milli)).into();
@@ -265,7 +265,7 @@ fn read_disk(value: &Cursor<'_>, violations: &mut Violations) -> Disk {
     let mut name = None;
     let (mut size, mut attributes, mut persistent) = (Whole::default(), Vec::new(), false);
     for (field, value) in value.fields(&VOLUME, violations) {
-        match field.as_str() {
+        match &*field {
             "name" => name = value.text(violations).filter(|name| !name.is_empty()),
             "size" => size = read_size(&value, violations),
             "attributes" if !value.is_absent() => {
@@ -295,7 +295,7 @@ fn read_js_volume_attributes(
     let (mut persistent, mut class) = (None, None);
     let shape = Shape { fields: &["class", "persistent"], later: &[], required: &[] };
     for (name, value) in value.fields(&shape, violations) {
-        match (name.as_str(), value.js()) {
+        match (&*name, value.js()) {
             ("class", _) => class = value.text(violations),
             ("persistent", Some(JsValue::Bool(truth))) => persistent = Some(truth.to_string()),
             ("persistent", Some(JsValue::Text(text))) => persistent = Some(text.to_owned()),
@@ -341,9 +341,10 @@ fn read_volume_attributes(
     let mut class = None;
     for (name, value) in value.members(violations) {
         let text = value.text(violations).unwrap_or_default();
-        match name.as_str() {
+        match &*name {
             "persistent" => persistent = text,
             "class" => class = Some(text),
+            _ if violations.is_full() => {}
             unknown => {
                 let hint = nearest_hint(unknown, ["persistent", "class"].into_iter());
                 let message = format!("storage attribute {} is not known{hint}", quoted(unknown));
@@ -395,7 +396,7 @@ impl Placement {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut placement = Self::default();
         for (name, value) in value.fields(&PLACEMENT, violations) {
-            match name.as_str() {
+            match &*name {
                 "attributes" if value.dialect().is_npm() => {
                     placement.attributes = read_js_attributes(&value, violations);
                 }
@@ -426,7 +427,7 @@ impl Placement {
 fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> (SignedBy, SignerLists) {
     let (mut all_of, mut any_of) = (None, None);
     for (name, value) in value.fields(&SIGNED_BY, violations) {
-        match name.as_str() {
+        match &*name {
             "allOf" => all_of = value.texts(violations),
             "anyOf" => any_of = value.texts(violations),
             _ => {}
@@ -444,7 +445,7 @@ fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Priced>
     }
     let (mut denom, mut amount) = (String::new(), String::new());
     for (name, value) in value.fields(&PRICE, violations) {
-        match (name.as_str(), value.dialect()) {
+        match (&*name, value.dialect()) {
             ("denom", _) => denom = value.text(violations).unwrap_or_default(),
             ("amount", Dialect::Go) => amount = value.text(violations).unwrap_or_default(),
             ("amount", _) => amount = read_js_amount(&value, violations),

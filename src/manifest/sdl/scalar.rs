@@ -3,6 +3,8 @@
 //! The surprising facts: a bare leading zero is octal (`0120` is 80, yet `08` is 8), a fraction is cut off where an
 //! integer is wanted, and `yes` is a boolean only where a boolean is wanted, even in quotes.
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64;
 
 use super::yaml::{Scalar, ScalarTag};
@@ -24,22 +26,22 @@ pub(super) struct Misfit {
     pub(super) wanted: &'static str,
 }
 
-impl Scalar {
+impl Scalar<'_> {
     /// Whether the scalar is `null`, which leaves a field as if it were not there.
     pub(super) fn is_null(&self) -> bool {
         matches!(self.value(), Ok(Value::Null))
     }
 
     /// The text of a field that holds text; `None` for null.
-    pub(super) fn to_text(&self) -> Result<Option<String>, Misfit> {
+    pub(super) fn to_text(&self) -> Result<Option<Cow<'_, str>>, Misfit> {
         if self.tag == ScalarTag::Binary {
             let misfit = Misfit { wanted: "text in base64" };
             let bytes = BASE64.decode(self.text.as_bytes()).map_err(|_| misfit.clone())?;
-            return String::from_utf8(bytes).map(Some).map_err(|_| misfit);
+            return String::from_utf8(bytes).map(|text| Some(text.into())).map_err(|_| misfit);
         }
         match self.value()? {
             Value::Null => Ok(None),
-            _ => Ok(Some(self.text.clone())),
+            _ => Ok(Some(Cow::Borrowed(&*self.text))),
         }
     }
 
@@ -64,7 +66,7 @@ impl Scalar {
 
     /// The truth of a field that holds a boolean; `None` for null.
     pub(super) fn to_bool(&self) -> Result<Option<bool>, Misfit> {
-        match (self.value()?, self.text.as_str()) {
+        match (self.value()?, &*self.text) {
             (Value::Null, _) => Ok(None),
             (Value::Bool(truth), _) => Ok(Some(truth)),
             (Value::Text, "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON") => Ok(Some(true)),
@@ -172,12 +174,12 @@ fn is_float(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn plain(text: &str) -> Scalar {
-        Scalar { text: text.to_owned(), tag: ScalarTag::Implicit }
+    fn plain(text: &str) -> Scalar<'_> {
+        Scalar { text: text.into(), tag: ScalarTag::Implicit }
     }
 
-    fn quoted(text: &str) -> Scalar {
-        Scalar { text: text.to_owned(), tag: ScalarTag::Str }
+    fn quoted(text: &str) -> Scalar<'_> {
+        Scalar { text: text.into(), tag: ScalarTag::Str }
     }
 
     #[test]
@@ -217,11 +219,11 @@ mod tests {
     #[test]
     fn text_keeps_its_spelling() {
         for text in ["1.0", "0x10", "true", "2020-01-01", "a b"] {
-            assert_eq!(plain(text).to_text(), Ok(Some(text.to_owned())));
+            assert_eq!(plain(text).to_text(), Ok(Some(text.into())));
         }
         assert_eq!(plain("null").to_text(), Ok(None));
-        assert_eq!(quoted("null").to_text(), Ok(Some("null".to_owned())));
-        let binary = Scalar { text: "bmdpbng=".to_owned(), tag: ScalarTag::Binary };
-        assert_eq!(binary.to_text(), Ok(Some("nginx".to_owned())));
+        assert_eq!(quoted("null").to_text(), Ok(Some("null".into())));
+        let binary = Scalar { text: "bmdpbng=".into(), tag: ScalarTag::Binary };
+        assert_eq!(binary.to_text(), Ok(Some("nginx".into())));
     }
 }

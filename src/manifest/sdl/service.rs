@@ -123,7 +123,7 @@ impl Service {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut service = Self::default();
         for (name, value) in value.fields(&SERVICE, violations) {
-            match name.as_str() {
+            match &*name {
                 "image" => {
                     service.image = value.text(violations).unwrap_or_default();
                     if service.image.is_empty() && value.dialect().is_npm() {
@@ -181,7 +181,7 @@ impl Expose {
     fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut expose = Self { index, ..Self::default() };
         for (name, value) in value.fields(&EXPOSE, violations) {
-            match name.as_str() {
+            match &*name {
                 "port" => expose.port = value.number(PORTS, violations).unwrap_or_default(),
                 "as" => {
                     expose.external_port = value.number(PORTS, violations).unwrap_or_default();
@@ -212,7 +212,7 @@ impl To {
     fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut to = Self { index, ..Self::default() };
         for (name, value) in value.fields(&TO, violations) {
-            match name.as_str() {
+            match &*name {
                 "service" => to.service = value.text(violations).unwrap_or_default(),
                 "global" => to.global = value.truth(violations).unwrap_or_default(),
                 "ip" => {
@@ -245,9 +245,9 @@ fn read_accept(value: &Cursor<'_>, violations: &mut Violations) -> Option<Vec<St
         return Some(hosts);
     }
     for (index, host) in hosts.iter().enumerate() {
-        if !fits_url(host) {
+        if !violations.is_full() && !fits_url(host) {
             let message = format!("hostname {} is not one that a URL can hold", quoted(host));
-            violations.add("hostname", pointer(value.at(), index), message);
+            violations.add("hostname", pointer(&value.at(), index), message);
         }
     }
     Some(hosts)
@@ -286,7 +286,7 @@ impl HttpOptions {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut options = Self::default();
         for (name, value) in value.fields(&HTTP_OPTIONS, violations) {
-            match name.as_str() {
+            match &*name {
                 "max_body_size" => {
                     options.max_body_size = value.number(0..=MAX_BODY_SIZE, violations);
                 }
@@ -313,7 +313,7 @@ impl Params {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut params = Self::default();
         for (name, value) in value.fields(&PARAMS, violations) {
-            match name.as_str() {
+            match &*name {
                 "storage" => read_named(&mut params.storage, &value, violations, Mount::read),
                 "permissions" => {
                     params.permissions = read_present(&value, violations, read_permissions);
@@ -335,7 +335,7 @@ impl Mount {
     fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
         let mut mount = Self::default();
         for (name, value) in value.fields(&MOUNT, violations) {
-            match name.as_str() {
+            match &*name {
                 "mount" => {
                     mount.path = value.text(violations).unwrap_or_default();
                     check_mount(&value, &mount.path, violations);
@@ -375,10 +375,10 @@ fn check_permissions(value: &Cursor<'_>, read: &[String], violations: &mut Viola
         Dialect::NpmHead => &["deployment", "logs", "events"],
     };
     for (index, name) in read.iter().enumerate() {
-        if !known.contains(&name.as_str()) {
+        if !violations.is_full() && !known.contains(&name.as_str()) {
             let hint = nearest_hint(name, known.iter().copied());
             let message = format!("permission {} is not known{hint}", quoted(name));
-            violations.add("permission", pointer(value.at(), index), message);
+            violations.add("permission", pointer(&value.at(), index), message);
         }
     }
 }
@@ -386,7 +386,7 @@ fn check_permissions(value: &Cursor<'_>, read: &[String], violations: &mut Viola
 fn read_credentials(value: &Cursor<'_>, violations: &mut Violations) -> Credentials {
     let mut credentials = Credentials::default();
     for (name, value) in value.fields(&CREDENTIALS, violations) {
-        let field = match name.as_str() {
+        let field = match &*name {
             "host" => &mut credentials.host,
             "email" => &mut credentials.email,
             "username" => &mut credentials.username,

@@ -4,7 +4,7 @@
 //! scalar stands in, so the tree keeps the text and [`super::cursor`] decides. An alias is the same node once more, not
 //! a copy, and the size that a document would have with its aliases expanded has a limit.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
@@ -16,15 +16,32 @@ const MAX_NODES: usize = 100_000;
 /// The deepest nesting, aliases expanded.
 const MAX_DEPTH: usize = 64;
 
-/// A document.
-pub(super) struct Tree {
-    nodes: Vec<Node>,
+/// A document; its scalars borrow from the text wherever they stand there as they are.
+pub(super) struct Tree<'t> {
+    nodes: Vec<Node<'t>>,
     root: Option<usize>,
+    /// The ways that readers have taken, so that a pointer is written only for those who ask.
+    steps: RefCell<Vec<Step>>,
+}
+
+/// One step down from a value.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    parent: Option<usize>,
+    pub(super) token: Token,
+}
+
+/// What leads to a value from its parent.
+#[derive(Clone, Copy)]
+pub(super) enum Token {
+    /// The node of the member's name.
+    Key(usize),
+    Index(usize),
 }
 
 /// One value of the document.
-pub(super) struct Node {
-    pub(super) content: Content,
+pub(super) struct Node<'t> {
+    pub(super) content: Content<'t>,
     /// From 1.
     pub(super) line: usize,
     /// From 1, in characters.
@@ -35,15 +52,16 @@ pub(super) struct Node {
 }
 
 /// What a node is.
-pub(super) enum Content {
-    Scalar(Scalar),
+pub(super) enum Content<'t> {
+    Scalar(Scalar<'t>),
     Sequence(Vec<usize>),
-    Mapping(Vec<(usize, usize)>),
+    /// Names and values in turn.
+    Mapping(Vec<usize>),
 }
 
 /// A scalar as it was written, its quotes and escapes resolved.
-pub(super) struct Scalar {
-    pub(super) text: String,
+pub(super) struct Scalar<'t> {
+    pub(super) text: Cow<'t, str>,
     pub(super) tag: ScalarTag,
 }
 
@@ -65,6 +83,9 @@ pub(super) enum ScalarTag {
 
 impl ScalarTag {
     fn of(tag: Option<&Tag>, style: ScalarStyle) -> Self {
+        if tag.is_none() {
+            return if style == ScalarStyle::Plain { Self::Implicit } else { Self::Str };
+        }
         let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
         match full.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
             None | Some("!") if style == ScalarStyle::Plain => Self::Implicit,
@@ -79,10 +100,14 @@ impl ScalarTag {
     }
 }
 
-impl Tree {
+impl<'t> Tree<'t> {
     /// Reads the first document of `text`. What follows it Go does not look at, while npm wants nothing there; and npm
     /// wants no tags of one's own.
-    pub(super) fn parse(text: &str, dialect: Dialect, violations: &mut Violations) -> Option<Self> {
+    pub(super) fn parse(
+        text: &'t str,
+        dialect: Dialect,
+        violations: &mut Violations,
+    ) -> Option<Self> {
         let options = granit_parser::options! {
             bom_inside_document_as_content: true,
             block_scalar_eof_without_line_feed: true,
@@ -108,17 +133,37 @@ impl Tree {
                 return None;
             }
         }
-        Some(Self { nodes: builder.nodes, root: builder.root })
+        Some(Self { nodes: builder.nodes, root: builder.root, steps: RefCell::default() })
     }
 
     /// The node of this number.
-    pub(super) fn node(&self, id: usize) -> &Node {
+    pub(super) fn node(&self, id: usize) -> &Node<'t> {
         &self.nodes[id]
     }
 
     /// The outermost value, if the document has one.
-    pub(super) fn root(&self) -> Option<&Node> {
+    pub(super) fn root(&self) -> Option<&Node<'t>> {
         self.root.map(|id| self.node(id))
+    }
+
+    /// Remembers a step; gives its number.
+    pub(super) fn step(&self, parent: Option<usize>, token: Token) -> usize {
+        let mut steps = self.steps.borrow_mut();
+        steps.push(Step { parent, token });
+        steps.len() - 1
+    }
+
+    /// The last token of a way.
+    pub(super) fn token(&self, step: usize) -> Option<Token> {
+        self.steps.borrow().get(step).map(|step| step.token)
+    }
+
+    /// The tokens of a way, the last one first.
+    pub(super) fn way(&self, step: Option<usize>) -> Vec<Token> {
+        let steps = self.steps.borrow();
+        let last = step.and_then(|step| steps.get(step));
+        let up = |step: &&Step| step.parent.and_then(|parent| steps.get(parent));
+        std::iter::successors(last, up).map(|step| step.token).collect()
     }
 
     /// Line and column of the value that `pointer` names, or of its nearest parent that exists.
@@ -132,21 +177,20 @@ impl Tree {
         Some((node.line, node.column))
     }
 
-    fn child(&self, node: &Node, token: &str) -> Option<&Node> {
+    fn child(&self, node: &Node<'t>, token: &str) -> Option<&Node<'t>> {
         let id = match &node.content {
             Content::Scalar(_) => return None,
             Content::Sequence(items) => *items.get(token.parse::<usize>().ok()?)?,
             Content::Mapping(members) => {
-                let (_, value) =
-                    members.iter().rev().find(|(key, _)| self.node(*key).text() == token)?;
-                *value
+                let mut pairs = members.chunks_exact(2).rev();
+                pairs.find(|pair| self.node(pair[0]).text() == token)?[1]
             }
         };
         Some(self.node(id))
     }
 }
 
-impl Node {
+impl Node<'_> {
     /// A scalar's text; empty for what is no scalar.
     pub(super) fn text(&self) -> &str {
         match &self.content {
@@ -168,33 +212,37 @@ struct Open {
     mapping: bool,
     children: Vec<usize>,
     span: Span,
+    /// Nodes from here on downwards so far, this one included.
+    size: usize,
+    depth: usize,
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'t> {
     dialect: Dialect,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<'t>>,
     open: Vec<Open>,
     anchors: HashMap<usize, usize>,
     root: Option<usize>,
+    /// Children of collections that have not ended yet.
+    pending: usize,
 }
 
-impl Builder {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+impl<'t> Builder<'t> {
+    fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Fault> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = ScalarTag::of(tag.as_deref(), style);
-                let scalar = Scalar { text: text.into_owned(), tag };
-                self.add(Content::Scalar(scalar), anchor, span)
+                self.add(Content::Scalar(Scalar { text, tag }), anchor, span, (1, 1))
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), "seq")?;
-                self.open.push(Open { anchor, mapping: false, children: Vec::new(), span });
+                self.open(anchor, false, span);
                 Ok(())
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map")?;
-                self.open.push(Open { anchor, mapping: true, children: Vec::new(), span });
+                self.open(anchor, true, span);
                 Ok(())
             }
             Event::DocumentStart(..) if self.root.is_some() => Err(Fault {
@@ -229,27 +277,29 @@ impl Builder {
         Err(Fault { code: "yaml-tag", message })
     }
 
-    fn close(&mut self) -> Result<(), Fault> {
-        let Some(Open { anchor, mapping, children, span }) = self.open.pop() else { return Ok(()) };
-        let content = if mapping {
-            Content::Mapping(children.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
-        } else {
-            Content::Sequence(children)
-        };
-        self.add(content, anchor, span)
+    fn open(&mut self, anchor: usize, mapping: bool, span: Span) {
+        let children = Vec::with_capacity(8);
+        self.open.push(Open { anchor, mapping, children, span, size: 1, depth: 1 });
     }
 
-    fn add(&mut self, content: Content, anchor: usize, span: Span) -> Result<(), Fault> {
-        let children: Vec<usize> = match &content {
-            Content::Scalar(_) => Vec::new(),
-            Content::Sequence(items) => items.clone(),
-            Content::Mapping(members) => {
-                members.iter().flat_map(|(key, value)| [*key, *value]).collect()
-            }
+    fn close(&mut self) -> Result<(), Fault> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        self.pending -= open.children.len();
+        let content = if open.mapping {
+            Content::Mapping(open.children)
+        } else {
+            Content::Sequence(open.children)
         };
-        let below = children.iter().map(|id| &self.nodes[*id]);
-        let size = below.clone().fold(1_usize, |sum, node| sum.saturating_add(node.size));
-        let depth = 1 + below.map(|node| node.depth).max().unwrap_or_default();
+        self.add(content, open.anchor, open.span, (open.size, open.depth))
+    }
+
+    fn add(
+        &mut self,
+        content: Content<'t>,
+        anchor: usize,
+        span: Span,
+        (size, depth): (usize, usize),
+    ) -> Result<(), Fault> {
         let id = self.nodes.len();
         let (line, column) = (span.start.line(), span.start.col() + 1);
         self.nodes.push(Node { content, line, column, size, depth });
@@ -261,16 +311,21 @@ impl Builder {
     }
 
     fn attach(&mut self, id: usize) {
+        let Node { size, depth, .. } = self.nodes[id];
         match self.open.last_mut() {
-            Some(parent) => parent.children.push(id),
+            Some(parent) => {
+                parent.children.push(id);
+                parent.size = parent.size.saturating_add(size);
+                parent.depth = parent.depth.max(depth + 1);
+                self.pending += 1;
+            }
             None => self.root = Some(id),
         }
     }
 
     fn check_size(&self, id: usize) -> Result<(), Fault> {
         let Node { size, depth, .. } = self.nodes[id];
-        let pending: usize = self.open.iter().map(|open| open.children.len()).sum();
-        if size > MAX_NODES || self.nodes.len() > MAX_NODES || pending > MAX_NODES {
+        if size > MAX_NODES || self.nodes.len() > MAX_NODES || self.pending > MAX_NODES {
             return Err(Fault {
                 code: "document-too-large",
                 message: format!("document has more than {MAX_NODES} values, aliases expanded"),

@@ -8,3 +8,4 @@ mod explain;
 mod npm;
 mod schema;
 mod sdl;
+mod soak;

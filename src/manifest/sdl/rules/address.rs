@@ -14,9 +14,11 @@ use crate::manifest::{
 /// What all services share: leased addresses and their ports.
 #[derive(Default)]
 pub(super) struct Addresses<'d> {
-    used: HashSet<&'d str>,
+    /// Where declared services are deployed.
+    pub(super) placements: HashSet<&'d str>,
+    pub(super) used: HashSet<&'d str>,
     /// Who has a port of an address.
-    ports: HashMap<(&'d str, u32, &'d str), &'d str>,
+    pub(super) ports: HashMap<(&'d str, u32, &'d str), &'d str>,
 }
 
 impl Addresses<'_> {

@@ -7,7 +7,7 @@
 mod address;
 mod storage;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use address::Addresses;
 
@@ -44,7 +44,8 @@ pub(super) fn check(document: &Document, violations: &mut Violations) {
             .reference(malformed.reference);
     }
     address::check_endpoints(document, violations);
-    let mut addresses = Addresses::default();
+    let mut addresses =
+        Addresses { placements: placements_in_use(document), ..Addresses::default() };
     for (service_name, placements) in &document.deployment {
         let service = document.services.get(service_name);
         if let (Some(service), Some(placement)) = (service, placements.keys().next()) {
@@ -162,7 +163,7 @@ fn check_http_options(options: &HttpOptions, at: &str, violations: &mut Violatio
     let at = pointer(at, "next_cases");
     let cases = options.next_cases.as_deref().unwrap_or_default();
     for (index, case) in cases.iter().enumerate() {
-        if !NEXT_CASES.contains(&case.as_str()) {
+        if !violations.is_full() && !NEXT_CASES.contains(&case.as_str()) {
             let hint = nearest_hint(case, NEXT_CASES.into_iter());
             violations
                 .add(
@@ -224,6 +225,9 @@ fn check_place<'d>(
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,
 ) {
+    if violations.is_full() {
+        return;
+    }
     let Place { service_name, placement_name, deployed } = *place;
     let known = document.services.get(service_name);
     let at = pointer(&pointer("/deployment", service_name), placement_name);
@@ -264,7 +268,7 @@ fn check_place<'d>(
     }
     let Some(service) = known else {
         // npm falls over such a service only where its placement has others.
-        if document.dialect.is_npm() && !has_known_service(document, placement_name) {
+        if document.dialect.is_npm() && !addresses.placements.contains(placement_name) {
             return;
         }
         let hint = nearest_hint(service_name, document.services.keys().map(String::as_str));
@@ -287,12 +291,13 @@ fn check_place<'d>(
     check_tee(service_name, service, resources, violations);
 }
 
-/// Whether a declared service is deployed there.
-fn has_known_service(document: &Document, placement: &str) -> bool {
+/// The placements where a declared service is deployed.
+fn placements_in_use(document: &Document) -> HashSet<&str> {
     let deployed = document.deployment.iter();
     deployed
         .filter(|(name, _)| document.services.contains_key(*name))
-        .any(|(_, placements)| placements.contains_key(placement))
+        .flat_map(|(_, placements)| placements.keys().map(String::as_str))
+        .collect()
 }
 
 /// npm's rule for the profiles in use: units, even the text `"0"`, and attributes with a vendor need each other.

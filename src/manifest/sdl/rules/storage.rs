@@ -86,6 +86,9 @@ fn check_mounts(
     let at = format!("{}/params/storage", pointer("/services", service_name));
     let mut paths = HashMap::new();
     for (name, mount) in &params.storage {
+        if violations.is_full() {
+            return;
+        }
         let at = pointer(&at, name);
         let Some(disk) = volumes.get(name.as_str()) else {
             let hint = nearest_hint(name, volumes.keys().copied());
