@@ -36,7 +36,7 @@ const PLAIN_MEMBERS: [&str; 12] = [
 #[derive(Debug)]
 pub struct Source<'t> {
     lines: Vec<&'t str>,
-    /// Ranges of places, sorted; a place is a line from 0 and a column from 0 in characters.
+    /// Ranges of places, sorted and apart; a place is a line from 0 and a column from 0 in characters.
     secret: Vec<Range<Place>>,
 }
 
@@ -67,9 +67,7 @@ impl<'t> Source<'t> {
                 }
             }
         }
-        let mut secret = finder.found;
-        secret.sort_unstable_by_key(|range| range.start);
-        Self { lines, secret }
+        Self { lines, secret: merged(finder.found) }
     }
 
     /// Line and column from 1, in characters.
@@ -115,8 +113,22 @@ impl<'t> Source<'t> {
     }
 
     fn is_secret(&self, place: Place) -> bool {
-        self.secret.iter().any(|range| range.contains(&place))
+        let after = self.secret.partition_point(|range| range.start <= place);
+        after.checked_sub(1).is_some_and(|last| self.secret[last].contains(&place))
     }
+}
+
+/// The same places as sorted ranges that do not overlap.
+fn merged(mut ranges: Vec<Range<Place>>) -> Vec<Range<Place>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<Place>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// The length of the first word, or of the first character of what is no word.

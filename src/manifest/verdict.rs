@@ -71,7 +71,7 @@ pub fn text(document: &[u8]) -> Result<&str, Vec<Violation>> {
         let message = format!("byte {found} (from 0) is not UTF-8, which a document is written in");
         let before = &document[..found];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
         vec![Violation {
             line: u32::try_from(line).ok(),

@@ -164,6 +164,28 @@ fn a_warning_does_not_hide_that_a_document_is_accepted() {
 }
 
 #[test]
+fn a_key_that_is_ignored_is_warned_of_and_accepted() {
+    let text =
+        web().replace("    image: nginx", "    depends_on: [db]\n    imag: x\n    image: nginx");
+    let done = with_input(&mut lessor(&["sdl", "check", "-"]), text.as_bytes()).ok();
+    assert!(done.out.contains("warning[unknown-key]: field \"depends_on\""), "{}", done.out);
+    assert!(done.out.contains("did you mean \"image\"?"), "{}", done.out);
+    assert!(done.out.contains("accepted, hash "), "{}", done.out);
+    let mut json = lessor(&["sdl", "check", "--format", "json", "-"]);
+    assert_eq!(
+        with_input(&mut json, text.as_bytes()).ok().json()[0]["violations"],
+        Value::Array(vec![])
+    );
+}
+
+#[test]
+fn the_differences_of_two_readings_are_shown_where_they_are() {
+    let done = sdl(&["check", "--explain-differences", &file("deploy/examples/storage.yaml")]).ok();
+    assert!(done.out.contains("difference[storage-order]: "), "{}", done.out);
+    assert!(done.out.contains("= npm: default, data, scratch"), "{}", done.out);
+}
+
+#[test]
 fn both_readings_are_told_when_their_differences_are_asked_for() {
     let good = file("deploy/examples/web.yaml");
     let done = sdl(&["check", "--explain-differences", &good]).ok();

@@ -2,6 +2,8 @@
 //! and where to read more. Lines come from [`Source`], which keeps secrets to itself.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, Title};
+use std::fmt::Write as _;
+
 use anstream::adapter::strip_str;
 use data_encoding::HEXLOWER;
 
@@ -30,7 +32,8 @@ pub(super) fn differences(file: &str, text: &str, explanation: &Explanation) -> 
     let mut rendered =
         format!("{file}: go reads {}\n{file}: npm reads {}\n", outcome(go), outcome(npm));
     if differences.is_empty() {
-        rendered.push_str(&format!("{file}: the readings do not differ\n"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(rendered, "{file}: the readings do not differ");
     }
     for difference in differences {
         let Difference { topic, pointer, line, column, go, npm, reason } = difference;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::output;
-use crate::manifest::{self, Dialect, Difference, Rule, Verdict};
+use crate::manifest::{self, Dialect, Difference, Rule, Verdict, Violation};
 
 /// `lessor sdl`.
 #[derive(Debug, clap::Args)]
@@ -127,7 +127,10 @@ fn one(args: &Args, document: &Document, among_others: bool) -> anyhow::Result<O
     let read = document.read();
     let (outcome, verdict) = match &read {
         Ok(bytes) => {
-            let verdict = Verdict::of(bytes, args.dialect);
+            let mut verdict = Verdict::of(bytes, args.dialect);
+            if args.format == Format::Text && verdict.valid {
+                verdict.warnings.extend(ignored_keys(bytes, args.dialect));
+            }
             (if verdict.valid { Outcome::Accepted } else { Outcome::Refused }, verdict)
         }
         Err(unreadable) => (Outcome::Unreadable, Verdict::refused(vec![unreadable.clone()])),
@@ -167,6 +170,15 @@ fn one(args: &Args, document: &Document, among_others: bool) -> anyhow::Result<O
         ))?;
     }
     Ok(outcome)
+}
+
+/// Keys that Go's reading ignores, mostly because they are misspelt.
+fn ignored_keys(bytes: &[u8], dialect: Dialect) -> Vec<Violation> {
+    if dialect != Dialect::Go {
+        return Vec::new();
+    }
+    let refused = Verdict::of(bytes, Dialect::NpmHead).violations;
+    refused.into_iter().filter(|violation| violation.code == "unknown-key").collect()
 }
 
 /// Prints what an action asks for of a document that is accepted.

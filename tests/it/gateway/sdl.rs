@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
+use lessor::manifest::{Dialect, compile};
 use serde_json::{Value, json};
 
 use super::world::{DSEQ, SDL, World, hex, request};
@@ -102,6 +103,24 @@ async fn the_answer_to_an_sdl_document_says_which_reading_the_chain_has() {
     assert_eq!((of_sdl.status.as_u16(), &of_sdl.json()["reading"]), (200, &json!("go")));
     let taken = world.put(&path, &token, "application/yaml", SDL.to_owned()).await;
     assert_eq!((taken.status.as_u16(), &taken.json()["reading"]), (202, &json!("go")));
+
+    // The hash on chain as the npm package makes it: it keeps the volumes' order, Go sorts them.
+    let two_volumes = SDL.replace(
+        "storage: { size: 1Gi }",
+        "storage: [{ name: b, size: 2Gi }, { name: a, size: 1Gi }]",
+    );
+    let npm = compile(&two_volumes, Dialect::Npm).unwrap();
+    assert_ne!(npm.hash, compile(&two_volumes, Dialect::Go).unwrap().hash);
+    {
+        let mut deployments = world.chain.deployments.lock().unwrap();
+        deployments[0].hash = hex(&npm.hash);
+        for (group, spec) in deployments[0].groups.iter_mut().zip(&npm.groups) {
+            group.spec = spec.clone();
+        }
+    }
+    let of_npm = world.put(&path, &token, "application/yaml", two_volumes).await;
+    assert_eq!((of_npm.status.as_u16(), &of_npm.json()["reading"]), (202, &json!("npm")));
+    assert_eq!(of_npm.json()["hash"], hex(&npm.hash));
 
     let other = world.send(validate("application/yaml", SDL.replace("nginx:1", "nginx:2"))).await;
     assert_eq!(other.code(), "manifest_hash_mismatch");

@@ -19,9 +19,6 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
     let object = value.as_object();
     let (text, items) = (value.as_str(), value.as_array());
     let keyword = |name: &str| schema.get(name);
-    let all = |wanted: &Value, mut holds: Box<dyn FnMut(&Value) -> bool + '_>| {
-        wanted.as_array().unwrap().iter().all(|one| holds(one))
-    };
     schema.as_object().unwrap().iter().all(|(name, wanted)| match name.as_str() {
         "$schema" | "title" | "description" | "examples" | "default" | "definitions" | "then" => {
             true
@@ -35,7 +32,8 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             of => is_of(value, of),
         },
         "required" => object.is_none_or(|object| {
-            all(wanted, Box::new(|name| object.contains_key(name.as_str().unwrap())))
+            let mut names = wanted.as_array().unwrap().iter();
+            names.all(|name| object.contains_key(name.as_str().unwrap()))
         }),
         "properties" => object.is_none_or(|object| {
             let known = wanted.as_object().unwrap();
