@@ -4,9 +4,9 @@
 //! and not by number. And a service may use fewer volumes than its unit has, though not others.
 
 use crate::{
-    domain::{EndpointKind, GroupSpec, ResourceUnit, Resources},
+    domain::{Attribute, EndpointKind, GroupSpec, ResourceUnit, Resources},
     manifest::{
-        model::{Group, Manifest, Service, ServiceVolume, Units},
+        model::{Group, Manifest, Service, ServiceVolume, Size, Units},
         violation::{Violation, Violations, nearest_hint, pointer, quoted},
     },
 };
@@ -161,12 +161,33 @@ fn compare_resources(
                 && size.to_u64() == Some(unit.bytes)
                 && *attributes == unit.attributes
         });
-    for (part, name, same) in [
-        ("cpu", "CPU", cpu),
-        ("gpu", "GPU", gpu),
-        ("memory", "Memory", memory),
-        ("storage", "Storage", storage),
-    ] {
+    let of_units = |units: Option<&Units>| {
+        units.map_or_else(absent, |units| amount(&units.units, &units.attributes))
+    };
+    let of_memory = |memory: &Size| amount(&memory.size, &memory.attributes);
+    let parts = [
+        (
+            ("cpu", "CPU", cpu),
+            of_units(found.cpu.as_ref()),
+            amount(unit.cpu_milli, &unit.cpu_attributes),
+        ),
+        (
+            ("gpu", "GPU", gpu),
+            of_units(found.gpu.as_ref()),
+            amount(unit.gpu_units, &unit.gpu_attributes),
+        ),
+        (
+            ("memory", "Memory", memory),
+            found.memory.as_ref().map_or_else(absent, of_memory),
+            amount(unit.memory_bytes, &unit.memory_attributes),
+        ),
+        (
+            ("storage", "Storage", storage),
+            volumes(found.storage.iter().map(|volume| (&*volume.name, volume.size.to_string()))),
+            volumes(unit.storage.iter().map(|volume| (&*volume.name, volume.bytes.to_string()))),
+        ),
+    ];
+    for ((part, name, same), found, ordered) in parts {
         if !same {
             let id = unit.id;
             violations
@@ -174,7 +195,7 @@ fn compare_resources(
                     "resources-differ",
                     format!("{at}/resources/{part}"),
                     format!(
-                        "{part} of service {} differs from resources {id} of the deployment",
+                        "{part} of service {} is {found}, resources {id} of the deployment have {ordered}",
                         quoted(&service.name)
                     ),
                 )
@@ -183,7 +204,30 @@ fn compare_resources(
     }
 }
 
-fn same_units(found: Option<&Units>, units: u64, attributes: &[crate::domain::Attribute]) -> bool {
+/// How many attributes or volumes a message lists.
+const MAX_LISTED: usize = 8;
+
+fn absent() -> String {
+    "absent".to_owned()
+}
+
+/// A quantity with its attributes, for a message.
+fn amount(quantity: impl std::fmt::Display, attributes: &[Attribute]) -> String {
+    let pairs = attributes
+        .iter()
+        .map(|Attribute { key, value }| format!(" {}={}", quoted(key), quoted(value)));
+    let pairs: String = pairs.take(MAX_LISTED).collect();
+    if pairs.is_empty() { quantity.to_string() } else { format!("{quantity} with{pairs}") }
+}
+
+/// Volumes with their sizes, for a message.
+fn volumes<'a>(volumes: impl Iterator<Item = (&'a str, String)>) -> String {
+    let listed = volumes.take(MAX_LISTED).map(|(name, bytes)| format!("{} {bytes}", quoted(name)));
+    let listed: Vec<String> = listed.collect();
+    if listed.is_empty() { absent() } else { listed.join(", ") }
+}
+
+fn same_units(found: Option<&Units>, units: u64, attributes: &[Attribute]) -> bool {
     found.is_some_and(|found| found.units.to_u64() == Some(units) && found.attributes == attributes)
 }
 

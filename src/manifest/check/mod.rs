@@ -159,12 +159,17 @@ fn check_group<'a>(
             .add("group-empty", &*services, format!("group {name} has no services"))
             .reference(format!("invalid manifest: group {name} contains no services"));
     }
-    if !group.services.is_sorted_by(|a, b| a.name <= b.name) {
+    let mut neighbours = group.services.iter().zip(group.services.iter().skip(1));
+    if let Some((one, next)) = neighbours.find(|(one, next)| one.name > next.name) {
         violations
             .add(
                 "services-not-sorted",
                 &*services,
-                format!("services of group {name} are not sorted by name"),
+                format!(
+                    "services of group {name} are not sorted by name: {} stands before {}",
+                    quoted(&one.name),
+                    quoted(&next.name)
+                ),
             )
             .reference(format!("invalid manifest: group {name} services is not sorted"));
     }

@@ -354,18 +354,21 @@ fn read_volume_attributes(
             }
         }
     }
-    let mut refuse = |message: &str, reference: &str| {
+    let mut refuse = |message: String, reference: &str| {
         violations.add("storage-attributes", value.at(), message).reference(reference);
     };
     match (class.as_deref().unwrap_or_default(), persistent.as_str()) {
         ("", "true") => class = Some("default".to_owned()),
         ("ram", spelling) if spelling != "false" => refuse(
-            "storage of class ram cannot be persistent",
+            format!("storage of class ram cannot be persistent, found {}", quoted(spelling)),
             "sdl: ram storage class cannot be persistent",
         ),
         ("" | "ram", _) => {}
-        (_, "false") => refuse(
-            "storage that is not persistent has no class; add persistent: true or remove the class",
+        (name, "false") => refuse(
+            format!(
+                "storage that is not persistent has no class, found {}; add persistent: true or remove the class",
+                quoted(name)
+            ),
             "sdl: ephemeral storage should not set attribute class",
         ),
         _ => {}
@@ -373,17 +376,18 @@ fn read_volume_attributes(
     let persistent = match persistent.as_str() {
         "true" | "on" | "yes" => "true",
         "false" | "off" | "no" => "false",
-        _ => {
+        other => {
             refuse(
-                "persistent is neither true nor false",
+                format!("persistent is {}, which is neither true nor false", quoted(other)),
                 "sdl: invalid value for attribute \"persistent\". expected bool",
             );
             "false"
         }
     };
-    if class.as_ref().is_some_and(|class| !STORAGE_CLASSES.contains(&class.as_str())) {
+    if let Some(class) = class.as_deref().filter(|class| !STORAGE_CLASSES.contains(class)) {
+        let hint = nearest_hint(class, STORAGE_CLASSES.into_iter());
         refuse(
-            "storage class is not known; known are default, beta1, beta2, beta3, ram",
+            format!("storage class {} is not known{hint}", quoted(class)),
             "sdl: invalid value for attribute class",
         );
     }

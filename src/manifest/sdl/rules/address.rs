@@ -63,7 +63,7 @@ pub(super) fn check_endpoints(document: &Document, violations: &mut Violations) 
                 .add(
                     "endpoint-kind",
                     pointer(&at, "kind"),
-                    format!("endpoint {shown} must be of kind ip"),
+                    format!("endpoint {shown} must be of kind ip, found {}", quoted(kind)),
                 )
                 .reference(reference);
         }

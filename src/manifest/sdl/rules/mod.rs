@@ -195,7 +195,11 @@ fn check_credentials(
     ] {
         if value.trim().is_empty() {
             violations
-                .add("credentials", at, format!("credentials have no {member}"))
+                .add(
+                    "credentials",
+                    pointer(at, member),
+                    format!("credentials have no {member}; host, username and password are wanted"),
+                )
                 .reference(format!("SDL invalid: {place}: service Credentials missing {name}"));
         }
     }
