@@ -14,6 +14,7 @@ mod bidding;
 mod floor;
 mod growth;
 mod ingest;
+mod manifest;
 mod memory;
 mod process;
 mod report;
@@ -25,7 +26,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, bail};
 
 /// The groups, in the order of the README's table.
-const GROUPS: [&str; 6] = ["ingest", "bidding", "burst", "start", "memory", "growth"];
+const GROUPS: [&str; 7] = ["ingest", "bidding", "burst", "start", "memory", "growth", "manifest"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -55,6 +56,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             "burst" => bidding::burst(&lessor).await,
             "start" => start::measure(&lessor).await,
             "memory" => memory::measure(&lessor).await,
+            "manifest" => manifest::measure(),
             _ => growth::measure(&lessor).await,
         };
         measured.with_context(|| format!("measure {group}"))?;

@@ -61,16 +61,28 @@ pub(super) fn measure() -> anyhow::Result<()> {
         .today("450 µs in Go, 250 µs in TypeScript")
         .print();
     let (json, allocations) = (median(&bodies, read), self::allocations(&bodies, read));
-    Figure::new("manifest_hash", "manifest JSON to hash, median manifest", json, "µs", bodies.len())
-        .goal(Goal::AtMost(10.0))
-        .floor(format!("{allocations:.0} allocations; {:.0} bytes of JSON", mean_length(&bodies)))
-        .print();
+    Figure::new(
+        "manifest_hash",
+        "manifest JSON to hash, median manifest",
+        json,
+        "µs",
+        bodies.len(),
+    )
+    .goal(Goal::AtMost(10.0))
+    .floor(format!("{allocations:.0} allocations; {:.0} bytes of JSON", mean_length(&bodies)))
+    .print();
     match beside_npm(&texts) {
         Ok((npm, count)) => {
-            Figure::new("sdl_hash_npm", "as fast as the npm package, SDL to hash", npm / sdl, "times", count)
-                .goal(Goal::AtLeast(8.0))
-                .floor(format!("the package takes {npm:.0} µs"))
-                .print();
+            Figure::new(
+                "sdl_hash_npm",
+                "as fast as the npm package, SDL to hash",
+                npm / sdl,
+                "times",
+                count,
+            )
+            .goal(Goal::AtLeast(8.0))
+            .floor(format!("the package takes {npm:.0} µs"))
+            .print();
         }
         Err(error) => eprintln!("the npm package is not measured: {error:#}"),
     }
@@ -136,9 +148,8 @@ fn median(inputs: &[String], task: impl Fn(&String)) -> f64 {
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn allocations(inputs: &[String], task: impl Fn(&String)) -> f64 {
-    let counts = inputs.iter().map(|input| {
-        allocation_counter::measure(|| task(input)).count_total as f64
-    });
+    let counts =
+        inputs.iter().map(|input| allocation_counter::measure(|| task(input)).count_total as f64);
     percentile(&mut counts.collect::<Vec<_>>(), 50.0)
 }
 
@@ -203,7 +214,7 @@ fn hostile() -> Vec<(&'static str, String)> {
     for level in 1..20 {
         let alias = format!("*a{}", level - 1);
         let items = [alias.as_str(); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        bomb += &format!("a{level}: &a{level} [{items}]\n");
     }
     let service = |index: usize| format!("  s{index}: {{image: x}}\n");
     let deployed = |index: usize| format!("  s{index}: {{a: {{profile: w, count: 1}}}}\n");
@@ -242,20 +253,41 @@ fn hostile() -> Vec<(&'static str, String)> {
             let services = format!("services: {{web: {{image: x, expose: [{exposes}]}}}}\n");
             format!("{head}{services}deployment: {{web: {{a: {{profile: w, count: 1}}}}}}\n")
         }),
-        ("many wrong ports", format!("services: {{web: {{expose: [{}]}}}}", "{port: x}, ".repeat(20_000))),
+        (
+            "many wrong ports",
+            format!("services: {{web: {{expose: [{}]}}}}", "{port: x}, ".repeat(20_000)),
+        ),
         ("many volumes", {
             let volumes = "{size: 1Gi}, ".repeat(20_000);
             format!("profiles: {{compute: {{w: {{resources: {{storage: [{volumes}]}}}}}}}}")
         }),
         ("a huge number", format!("version: {}", fill("9").split_off(64))),
         ("a huge count", format!("deployment: {{a: {{b: {{count: {}}}}}}}", "9".repeat(1_000_000))),
-        ("a huge size", format!("profiles: {{compute: {{a: {{resources: {{memory: {{size: {}Gi}}}}}}}}}}", "9".repeat(1_000_000))),
+        (
+            "a huge size",
+            format!(
+                "profiles: {{compute: {{a: {{resources: {{memory: {{size: {}Gi}}}}}}}}}}",
+                "9".repeat(1_000_000)
+            ),
+        ),
         ("JSON groups", format!("[{}{{}}]", "{},".repeat(349_000))),
         ("JSON services", format!("[{{\"services\":[{}{{}}]}}]", "{},".repeat(349_000))),
-        ("JSON texts", format!("[{{\"services\":[{{\"env\":[{}\"\"]}}]}}]", "\"\",".repeat(349_000))),
-        ("JSON wrong texts", format!("[{{\"services\":[{{\"env\":[{}1]}}]}}]", "1,".repeat(500_000))),
+        (
+            "JSON texts",
+            format!("[{{\"services\":[{{\"env\":[{}\"\"]}}]}}]", "\"\",".repeat(349_000)),
+        ),
+        (
+            "JSON wrong texts",
+            format!("[{{\"services\":[{{\"env\":[{}1]}}]}}]", "1,".repeat(500_000)),
+        ),
         ("JSON depth", format!("[{{\"x\":{}", "[".repeat(1_000_000))),
-        ("JSON number", format!("[{{\"services\":[{{\"resources\":{{\"cpu\":{{\"units\":{{\"val\":\"{}\"}}}}}}}}]}}]", "9".repeat(1_000_000))),
+        (
+            "JSON number",
+            format!(
+                "[{{\"services\":[{{\"resources\":{{\"cpu\":{{\"units\":{{\"val\":\"{}\"}}}}}}}}]}}]",
+                "9".repeat(1_000_000)
+            ),
+        ),
         ("JSON members", format!("[{{{}\"x\":1}}]", "\"name\":\"\",".repeat(90_000))),
     ]
 }

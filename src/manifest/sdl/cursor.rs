@@ -127,7 +127,7 @@ impl<'t> Cursor<'t> {
             return self.scalar(
                 "an integer from 0 to 4294967295",
                 violations,
-                |scalar| scalar.to_u32(),
+                Scalar::to_u32,
                 |_| None,
             );
         }
@@ -162,22 +162,17 @@ impl<'t> Cursor<'t> {
 
     /// The truth here; `None` for null and after a violation.
     pub(super) fn truth(&self, violations: &mut Violations) -> Option<bool> {
-        self.scalar(
-            "true or false",
-            violations,
-            |scalar| scalar.to_bool(),
-            |value| match value {
-                JsValue::Bool(truth) => Some(truth),
-                _ => None,
-            },
-        )
+        self.scalar("true or false", violations, Scalar::to_bool, |value| match value {
+            JsValue::Bool(truth) => Some(truth),
+            _ => None,
+        })
     }
 
     fn scalar<T>(
         &self,
         wanted: &str,
         violations: &mut Violations,
-        go: impl FnOnce(&Scalar<'_>) -> Result<Option<T>, Misfit>,
+        go: impl FnOnce(&'t Scalar<'t>) -> Result<Option<T>, Misfit>,
         npm: impl FnOnce(JsValue<'t>) -> Option<T>,
     ) -> Option<T> {
         let Content::Scalar(scalar) = &self.node.content else {
@@ -244,7 +239,7 @@ impl<'t> Cursor<'t> {
         violations: &mut Violations,
     ) -> Vec<(Cow<'t, str>, Self)> {
         match self.dialect {
-            Dialect::Go => self.raw_members(violations),
+            Dialect::Go => self.raw_members(),
             Dialect::Npm | Dialect::NpmHead => self.fields(shape, violations),
         }
     }
@@ -342,8 +337,7 @@ impl<'t> Cursor<'t> {
             Content::Sequence(_) => source.all_items(violations).unwrap_or_default(),
             Content::Scalar(_) => Vec::new(),
         };
-        let nothing = sources.is_empty() && !matches!(source.node.content, Content::Sequence(_));
-        let nothing = nothing || (sources.is_empty() && self.dialect == Dialect::Go);
+        let nothing = matches!(source.node.content, Content::Scalar(_));
         if nothing || sources.iter().any(|source| !source.is_mapping()) {
             source.refuse("a mapping or a list of mappings to merge", violations);
             return;
@@ -363,20 +357,24 @@ impl<'t> Cursor<'t> {
 
     /// The members of a mapping whose keys Go walks by hand: nothing is merged, repeated keys are kept, and a scalar has
     /// no members.
-    fn raw_members(&self, violations: &mut Violations) -> Vec<(Cow<'t, str>, Self)> {
+    fn raw_members(&self) -> Vec<(Cow<'t, str>, Self)> {
         match &self.node.content {
             Content::Scalar(_) => Vec::new(),
-            Content::Sequence(_) => {
-                self.refuse("a mapping", violations);
-                Vec::new()
-            }
-            Content::Mapping(pairs) => pairs
+            // A list is walked like a mapping, names and values in turn.
+            Content::Sequence(pairs) | Content::Mapping(pairs) => pairs
                 .chunks_exact(2)
                 .map(|pair| {
                     let name = Cow::Borrowed(self.tree.node(pair[0]).text());
                     (name, self.below(Token::Key(pair[0]), pair[1]))
                 })
                 .collect(),
+        }
+    }
+
+    /// Refuses a list whose last name has no value, where Go would fall over it.
+    pub(super) fn refuse_odd_list(&self, violations: &mut Violations) {
+        if matches!(&self.node.content, Content::Sequence(items) if items.len() % 2 == 1) {
+            self.refuse("a mapping", violations);
         }
     }
 

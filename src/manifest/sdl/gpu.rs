@@ -39,6 +39,7 @@ pub(super) struct Gpu {
 
 impl Gpu {
     pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+        value.refuse_odd_list(violations);
         let mut gpu = Self::default();
         let shape = if value.dialect() == Dialect::NpmHead { &GPU_HEAD } else { &GPU };
         for (name, value) in value.raw_fields(shape, violations) {
@@ -107,6 +108,7 @@ impl Gpu {
 /// To Go only the vendor `nvidia` is read; without a list of models any model will do. Also says whether a vendor stands
 /// there.
 fn read_gpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> (Vec<Attribute>, bool) {
+    value.refuse_odd_list(violations);
     let mut vendor = None;
     for (name, value) in value.raw_fields(&GPU_ATTRIBUTES, violations) {
         if name == "vendor" {

@@ -33,7 +33,7 @@ impl Scalar<'_> {
         };
         match self.tag {
             ScalarTag::Implicit => Ok(implicit(text)),
-            ScalarTag::Str => Ok(JsValue::Text(text)),
+            ScalarTag::Str | ScalarTag::NonSpecific => Ok(JsValue::Text(text)),
             ScalarTag::Null => tagged(is_null(text).then_some(JsValue::Null)),
             ScalarTag::Bool => tagged(boolean(text).map(JsValue::Bool)),
             ScalarTag::Int => tagged(integer(text).map(JsValue::Number)),

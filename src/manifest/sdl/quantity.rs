@@ -117,6 +117,9 @@ fn unsigned(text: &str, bits: u32) -> Result<u64, Malformed> {
 
 /// A 64-bit float as Go's `ParseFloat` reads it, which beyond Rust's grammar takes hexadecimal ones (`0x1p3`).
 fn float(text: &str) -> Option<f64> {
+    if text.contains('_') {
+        return if underscores_separate(text) { float(&text.replace('_', "")) } else { None };
+    }
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if let Some(hexadecimal) = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")) {
         let magnitude = hexadecimal_float(hexadecimal)?;
@@ -125,6 +128,25 @@ fn float(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let spelled_out = unsigned.starts_with(|c: char| c.is_ascii_alphabetic());
     (value.is_finite() || spelled_out).then_some(value)
+}
+
+/// Underscores stand between digits, or between a prefix and a digit.
+fn underscores_separate(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hexadecimal = unsigned.starts_with("0x") || unsigned.starts_with("0X");
+    let digit = |byte: u8| {
+        if hexadecimal {
+            byte.is_ascii_hexdigit() || byte | 32 == b'x'
+        } else {
+            byte.is_ascii_digit()
+        }
+    };
+    let bytes = unsigned.as_bytes();
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(|(at, _)| {
+        let neighbour =
+            |at: Option<usize>| at.and_then(|at| bytes.get(at)).copied().is_some_and(digit);
+        neighbour(at.checked_sub(1)) && neighbour(Some(at + 1))
+    })
 }
 
 /// `1.8p3`: hexadecimal digits with a binary exponent, which is not optional.
@@ -344,13 +366,26 @@ mod tests {
             ("1e1", 10_000),
             ("1.005", 1004),
             ("0x1p3", 8000),
+            ("0x_1p3", 8000),
+            ("1_0", 10_000),
             ("4294968", 704),
         ] {
             assert_eq!(cpu_milli(text), Ok(milli), "{text}");
         }
-        for text in
-            ["", "m", "0.5m", "-1", "-100m", "+1m", "2cores", "1_000", "1e999", "4294967296m"]
-        {
+        for text in [
+            "",
+            "m",
+            "0.5m",
+            "-1",
+            "-100m",
+            "+1m",
+            "2cores",
+            "1__0",
+            "1_",
+            "_1",
+            "1e999",
+            "4294967296m",
+        ] {
             assert!(cpu_milli(text).is_err(), "{text}");
         }
     }

@@ -79,12 +79,12 @@ impl Scalar<'_> {
 
     fn value(&self) -> Result<Value, Misfit> {
         let value = match self.tag {
-            ScalarTag::Str | ScalarTag::Binary => return Ok(Value::Text),
+            // A tag of one's own leaves the text, wherever text will do.
+            ScalarTag::Str | ScalarTag::Binary | ScalarTag::Foreign => return Ok(Value::Text),
             _ => resolve(&self.text),
         };
         let misfit = |wanted| Err(Misfit { wanted });
         match (self.tag, value) {
-            (ScalarTag::Foreign, _) => misfit("a value without a tag of its own"),
             (ScalarTag::Float, Value::Int(number)) => {
                 #[expect(clippy::cast_precision_loss, reason = "a tag asks for a float")]
                 let number = number as f64;

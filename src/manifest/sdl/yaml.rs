@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, Tag, YamlVersion};
 
 use crate::manifest::{Dialect, violation::Violations};
 
@@ -70,6 +70,8 @@ pub(super) struct Scalar<'t> {
 pub(super) enum ScalarTag {
     /// Plain and untagged: the text decides.
     Implicit,
+    /// Plain with the tag `!`: text to npm, while to Go the text decides.
+    NonSpecific,
     /// Quoted, a block, or `!!str`.
     Str,
     Binary,
@@ -88,14 +90,14 @@ impl ScalarTag {
         }
         let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
         match full.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
-            None | Some("!") if style == ScalarStyle::Plain => Self::Implicit,
-            None | Some("!" | "str") => Self::Str,
+            Some("!") if style == ScalarStyle::Plain => Self::NonSpecific,
+            Some("!" | "str") => Self::Str,
             Some("binary") => Self::Binary,
             Some("null") => Self::Null,
             Some("bool") => Self::Bool,
             Some("int") => Self::Int,
             Some("float") => Self::Float,
-            Some(_) => Self::Foreign,
+            None | Some(_) => Self::Foreign,
         }
     }
 }
@@ -115,6 +117,10 @@ impl<'t> Tree<'t> {
             flow_nesting_limit: MAX_DEPTH,
             block_nesting_limit: MAX_DEPTH,
         };
+        if let Some((code, line, message)) = refused_prologue(text, dialect) {
+            violations.add(code, "", message).at(line, 1);
+            return None;
+        }
         let mut builder = Builder { dialect, ..Builder::default() };
         for event in Parser::new_from_str_with_options(text, options) {
             let taken = match event {
@@ -200,6 +206,27 @@ impl Node<'_> {
     }
 }
 
+/// What both references refuse before a document begins, and the parser takes: the end of nothing, and to Go a directive
+/// that nobody knows.
+fn refused_prologue(text: &str, dialect: Dialect) -> Option<(&'static str, usize, &'static str)> {
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        match line.as_bytes() {
+            [b'.', b'.', b'.', ..] => {
+                return Some(("yaml-documents", index + 1, "a document ends before it begins"));
+            }
+            [b'%', rest @ ..] => {
+                let known = rest.starts_with(b"YAML") || rest.starts_with(b"TAG");
+                if dialect == Dialect::Go && !known {
+                    return Some(("yaml-syntax", index + 1, "this directive is not known"));
+                }
+            }
+            [] | [b'#', ..] => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// Why a document that is YAML is not read.
 struct Fault {
     code: &'static str,
@@ -245,6 +272,10 @@ impl<'t> Builder<'t> {
                 self.open(anchor, true, span);
                 Ok(())
             }
+            Event::DocumentStart(_, Some(version)) if !self.reads(&version) => Err(Fault {
+                code: "yaml-syntax",
+                message: "a %YAML directive stands here that is not 1.1".to_owned(),
+            }),
             Event::DocumentStart(..) if self.root.is_some() => Err(Fault {
                 code: "yaml-documents",
                 message: "a second document begins; one is allowed".to_owned(),
@@ -262,6 +293,11 @@ impl<'t> Builder<'t> {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Go reads documents that say they are of version 1.1, or nothing.
+    fn reads(&self, version: &YamlVersion) -> bool {
+        self.dialect.is_npm() || (version.major, version.minor) == (1, 1)
     }
 
     /// A collection's tag says at most what the collection is.
