@@ -348,6 +348,19 @@ mod tests {
         assert_eq!(source.line(0, 0), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_and_no_place_make_it_panic(
+            text in "[a-z:\\[\\]{}&*|>'\"#\\- \t\r\n\u{e4}\u{1f600}]{0,80}(env|args|credentials)?[:\\- \n\t{\\[a-z*&]{0,40}",
+            line in 0_u32..12,
+            column in 0_u32..40,
+        ) {
+            if let Some(line) = Source::new(&text).line(line, column) {
+                assert!(line.text.get(line.mark.clone()).is_some(), "{line:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_long_line_is_cut_around_the_place() {
         let text = format!("image: {}X{}", "ä".repeat(100_000), "b".repeat(100_000));

@@ -59,12 +59,14 @@ impl From<provider::Error> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let text = error.to_string();
+        // Clients of today's provider match on these texts.
+        let known = |code| Self::new(code).member("reference", text.clone());
         match error {
-            SubmitError::NoLease => Self::new(Code::NoLease),
+            SubmitError::NoLease => known(Code::NoLease),
             SubmitError::Invalid(broken) | SubmitError::Cross(broken) => {
                 Self::new(Code::ManifestInvalid).detail(text).violations(violations(broken))
             }
-            SubmitError::Version { expected, found } => Self::new(Code::ManifestHashMismatch)
+            SubmitError::Version { expected, found } => known(Code::ManifestHashMismatch)
                 .detail(format!("the deployment's hash is {expected}, the manifest's is {found}"))
                 .member("expected", expected)
                 .member("found", found),
@@ -72,10 +74,10 @@ impl From<SubmitError> for Problem {
                 Self::new(Code::HostnameRequired).violations(violations(broken))
             }
             SubmitError::HostnameTaken(hostname) => {
-                Self::new(Code::HostnameTaken).member("hostname", hostname)
+                known(Code::HostnameTaken).member("hostname", hostname)
             }
             SubmitError::HostnameBlocked(hostname) => {
-                Self::new(Code::HostnameBlocked).member("hostname", hostname)
+                known(Code::HostnameBlocked).member("hostname", hostname)
             }
             SubmitError::Chain(error) => provider::Error::from(error).into(),
             SubmitError::Store(error) => provider::Error::from(error).into(),

@@ -162,9 +162,9 @@ fn compare_resources(
                 && *attributes == unit.attributes
         });
     let of_units = |units: Option<&Units>| {
-        units.map_or_else(absent, |units| amount(&units.units, &units.attributes))
+        units.map_or_else(absent, |units| amount(units.units, &units.attributes))
     };
-    let of_memory = |memory: &Size| amount(&memory.size, &memory.attributes);
+    let of_memory = |memory: &Size| amount(memory.size, &memory.attributes);
     let parts = [
         (
             ("cpu", "CPU", cpu),

@@ -246,6 +246,7 @@ async fn a_manifest_that_breaks_rules_is_refused_with_every_one_and_its_place() 
     let answer = world.put(&path, &token, "application/yaml", other).await;
     assert_eq!(answer.code(), "manifest_hash_mismatch");
     assert_eq!(answer.json()["expected"], hex(&world.compiled.hash));
+    assert_eq!(answer.json()["reference"], "manifest version validation failed");
     let answer = world.put(&path, &token, "application/yaml", "services: [".to_owned()).await;
     assert_eq!(answer.code(), "sdl_invalid");
 
