@@ -73,7 +73,9 @@ fn check_denoms(groups: &[GroupSpec], violations: &mut Violations) {
                         format!("/{g}/resources/{u}/price/denom"),
                         format!("price in {denom}, but an earlier one is in {expected}; a deployment has one denom"),
                     )
-                    .reference("inconsistent group denomination");
+                    .reference(format!(
+                        "inconsistent group denomination: {expected} != {denom}: invalid price"
+                    ));
             }
         }
     }
@@ -141,12 +143,12 @@ fn check_unit(unit: &ResourceUnit, at: &str, violations: &mut Violations) {
     if resources.gpu_units == 0 && !resources.gpu_attributes.is_empty() {
         violations
             .add("gpu-attributes", pointer(&gpu, "attributes"), "GPU attributes without GPU units")
-            .reference("invalid GPU state. attributes cannot be present if units == 0");
+            .reference("error: invalid GPU state. attributes cannot be present if units == 0");
     }
     if resources.storage.is_empty() {
         violations
             .add("resources-missing", pointer(&resource, "storage"), "storage is missing")
-            .reference("invalid unit storage, cannot be nil");
+            .reference("error: invalid unit storage, cannot be nil");
     }
     let price = &unit.price;
     if Amount::from_units(MAX_PRICE).is_ok_and(|most| price.amount > most) {

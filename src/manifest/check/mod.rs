@@ -186,13 +186,12 @@ fn check_service<'a>(
 ) {
     let name = quoted(&service.name);
     if !names::is_service_name(&service.name) {
-        violations.add(
-            "service-name",
-            pointer(at, "name"),
-            format!(
-                "service name {name} is not allowed: lower-case letters, digits and inner dashes, a letter first"
-            ),
+        let message = format!(
+            "service name {name} is not allowed: lower-case letters, digits and inner dashes, a letter first"
         );
+        violations
+            .add("service-name", pointer(at, "name"), message)
+            .reference(format!("invalid manifest: service {name} name is invalid"));
     }
     if service.image.is_empty() {
         violations
@@ -243,7 +242,7 @@ fn check_env(variable: &str, service: &str, at: &str, violations: &mut Violation
     };
     if !names::is_env_name(name) {
         let shown = if has_value { format!(" {}", quoted(name)) } else { String::new() };
-        violations.add(
+        let reported = violations.add(
             "env-name",
             at,
             format!(
@@ -251,6 +250,11 @@ fn check_env(variable: &str, service: &str, at: &str, violations: &mut Violation
                  '-', '.' and '_', no digit first"
             ),
         );
+        if has_value {
+            reported.reference(format!(
+                "invalid manifest: service {service} defines an env. var. with an invalid name{shown}"
+            ));
+        }
     }
 }
 
@@ -296,27 +300,27 @@ fn check_exposes<'a>(
                 .reference(format!("{prefix}: protocol {proto} unknown"));
         }
         for (index, host) in expose.hosts.iter().enumerate() {
-            check_host(host, &format!("{at}/hosts/{index}"), hostnames, violations);
+            check_host(host, service, &format!("{at}/hosts/{index}"), hostnames, violations);
         }
     }
 }
 
 fn check_host<'a>(
     host: &'a str,
+    service: &str,
     at: &str,
     hostnames: &mut HashSet<&'a str>,
     violations: &mut Violations,
 ) {
     let shown = quoted(host);
     if !names::is_hostname(host) {
-        violations.add(
-            "hostname",
-            at,
-            format!(
-                "hostname {shown} is not allowed: labels of lower-case letters, digits and inner dashes, joined by dots, \
-                 at most 253 characters"
-            ),
+        let message = format!(
+            "hostname {shown} is not allowed: labels of lower-case letters, digits and inner dashes, joined by dots, at \
+             most 253 characters"
         );
+        violations.add("hostname", at, message).reference(format!(
+            "invalid manifest: service {service}: has invalid hostname {shown}"
+        ));
     }
     if !hostnames.insert(host) {
         violations
@@ -326,7 +330,7 @@ fn check_host<'a>(
                 format!("hostname {shown} stands twice; a manifest names a host once"),
             )
             .reference(format!(
-                "invalid manifest: hostname {shown} is duplicated, this is not allowed"
+                "invalid manifest: service {service}: hostname {shown} is duplicated, this is not allowed"
             ));
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn cpu_milli(text: &str) -> Result<u32, Malformed> {
     let cores = float(text).ok_or_else(|| not_float(text, text, "CPU", "0.5, 2 or 500m"))?;
     let milli = not_negative(cores * 1000.0, text)?;
     // The reference converts by way of 64 bits and keeps the lower half.
-    Ok(milli as i64 as u32)
+    // Beyond 64 bits its hardware gives a number whose lower half is nothing.
+    Ok(if milli < 9_223_372_036_854_775_808.0 { milli as i64 as u32 } else { 0 })
 }
 
 /// Bytes of memory or storage.

@@ -57,7 +57,7 @@ pub(super) fn check_endpoints(document: &Document, violations: &mut Violations) 
             let reference = if kind.is_empty() {
                 format!("SDL invalid: endpoint named {shown} has no kind")
             } else {
-                format!("SDL invalid: endpoint named {shown} has unknown kind {kind:?}")
+                format!("SDL invalid: endpoint named {shown}, unknown kind {kind:?}")
             };
             violations
                 .add(
