@@ -88,6 +88,11 @@ impl Violations {
         self.0.is_empty()
     }
 
+    /// Whether something is said of the value at `pointer`, or of a part of it.
+    pub(super) fn tells_of(&self, pointer: &str) -> bool {
+        self.0.iter().any(|violation| is_within(&violation.pointer, pointer))
+    }
+
     pub(super) fn into_vec(self) -> Vec<Violation> {
         self.0
     }
@@ -122,6 +127,11 @@ pub(super) fn pointer(parent: &str, token: impl fmt::Display) -> String {
         token.into()
     };
     format!("{parent}/{token}")
+}
+
+/// Whether `pointer` is `outer` or leads on from it.
+pub(super) fn is_within(pointer: &str, outer: &str) -> bool {
+    pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Members whose values no message repeats: they hold passwords, or commonly do.

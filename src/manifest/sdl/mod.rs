@@ -31,7 +31,7 @@ use super::{
     ChainGroups, Dialect, MAX_DOCUMENT_BYTES, Manifest, SignerLists, Violation,
     canonical::{Field, Spelling},
     check_groups,
-    violation::{Violations, quoted},
+    violation::{Violations, is_within, quoted},
 };
 use crate::domain::GroupSpec;
 
@@ -127,9 +127,14 @@ fn compile_tree(tree: &Tree<'_>, dialect: Dialect) -> Result<Traced, Vec<Violati
     if let Some(document) = &document {
         rules::check(document, &mut violations);
     }
-    let Some(document) = document.filter(|_| violations.is_empty()) else {
-        return Err(without_repetition(violations.into_vec()));
-    };
+    let violations = violations.into_vec();
+    let Some(document) = document else { return Err(without_repetition(violations)) };
+    if !violations.is_empty() {
+        let more = beyond(&document, &violations);
+        let mut all = without_repetition(violations.into_iter().chain(more).collect());
+        all.truncate(super::MAX_VIOLATIONS);
+        return Err(all);
+    }
     let built = build::build(&document);
     let mut violations = check_groups(&built.groups);
     if !built.groups.is_empty() {
@@ -153,6 +158,32 @@ fn compile_tree(tree: &Tree<'_>, dialect: Dialect) -> Result<Traced, Vec<Violati
     let compiled =
         Compiled { groups, signer_lists, manifest, hash, reclamation, warnings: violations };
     Ok(Traced { compiled, origins, spelling, odd_prices })
+}
+
+/// What else the rules of groups and manifests say of a document that is refused already, so that nobody meets it one try
+/// later. Only what stands in one profile, price or service is told: the rest may follow from what is wrong elsewhere.
+fn beyond(document: &Document, known: &[Violation]) -> Vec<Violation> {
+    if document.dialect != Dialect::Go {
+        return Vec::new();
+    }
+    let built = build::build(document);
+    let mut found = check_groups(&built.groups);
+    if !built.groups.is_empty() {
+        found.extend(built.manifest.check());
+    }
+    for violation in &mut found {
+        violation.pointer = built.origins.translate(&violation.pointer);
+    }
+    found.retain(|Violation { pointer, .. }| {
+        let stands_alone =
+            ["/profiles/compute/", "/services/"].iter().any(|section| pointer.starts_with(section))
+                || pointer.contains("/pricing/");
+        stands_alone
+            && !known.iter().any(|known| {
+                is_within(&known.pointer, pointer) || is_within(pointer, &known.pointer)
+            })
+    });
+    found
 }
 
 /// What npm writes and no provider or chain can read back, so that its hash is nobody else's.

@@ -172,6 +172,41 @@ fn a_violation_says_where_in_the_document_it_is() {
 }
 
 #[test]
+fn faults_that_the_reference_would_find_one_after_the_other_are_told_at_once() {
+    let mut document = DOCUMENT.to_owned();
+    for (from, to) in [("nginx", "''"), ("512Mi", "512Xi"), ("units: 1", "units: 0")] {
+        assert!(document.contains(from), "{from}");
+        document = document.replacen(from, to, 1);
+    }
+    let found = compile(&document, Dialect::Go).unwrap_err();
+    let mut told: Vec<(&str, &str)> =
+        found.iter().map(|violation| (violation.code, &*violation.pointer)).collect();
+    assert_eq!(
+        told[0],
+        ("bad-quantity", "/profiles/compute/web/resources/memory/size"),
+        "the one that the reference tells is the first"
+    );
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("bad-quantity", "/profiles/compute/web/resources/memory/size"),
+            ("image-empty", "/services/web/image"),
+            ("resource-range", "/profiles/compute/web/resources/cpu/units"),
+        ]
+    );
+    // What follows from another fault is not told as one more: the service is in no group, the price is not missing.
+    for (change, codes) in [
+        (("profile: web", "profile: wbe"), &["unknown-compute-profile", "no-pricing"][..]),
+        (("amount: 100", "amount: x"), &["price"]),
+    ] {
+        let found = refused(change);
+        let told: Vec<&str> = found.iter().map(|violation| violation.code).collect();
+        assert_eq!(told, codes, "{change:?}");
+    }
+}
+
+#[test]
 fn a_misspelt_profile_is_answered_with_the_nearest_name_and_the_known_text() {
     let violations = refused(("profile: web", "profile: wbe"));
     assert!(violations[0].message.contains("did you mean \"web\"?"), "{}", violations[0]);

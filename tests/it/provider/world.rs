@@ -85,8 +85,11 @@ pub(super) struct World {
     pub(super) reader: Sqlite,
     next_dseq: u64,
     /// What stands between the next worker and the node that gives blocks again.
-    pub(super) indexer: Option<fn(Arc<dyn Indexer>) -> Arc<dyn Indexer>>,
+    pub(super) indexer: Option<Around>,
 }
+
+/// Puts something between a worker and the node that gives blocks again.
+pub(super) type Around = fn(Arc<dyn Indexer>) -> Arc<dyn Indexer>;
 
 /// One process of the provider.
 pub(super) struct Worker {

@@ -235,6 +235,13 @@ fn check_place<'d>(
     let Place { service_name, placement_name, deployed } = *place;
     let known = document.services.get(service_name);
     let at = pointer(&pointer("/deployment", service_name), placement_name);
+    let price =
+        document.placements.get(placement_name).and_then(|to| to.pricing.get(&deployed.profile));
+    let lacks_price = price.is_some_and(Option::is_none) && {
+        // A price that was refused is not told as one that is missing.
+        let placement = pointer("/profiles/placement", placement_name);
+        !violations.tells_of(&pointer(&format!("{placement}/pricing"), &deployed.profile))
+    };
     let mut unknown =
         |code, token: Option<&str>, what: &str, of: &str, hint: String, text: String| {
             let at = token.map_or_else(|| at.clone(), |token| pointer(&at, token));
@@ -262,13 +269,12 @@ fn check_place<'d>(
             let text = format!("no pricing for profile {profile}");
             unknown("no-pricing", Some("profile"), "pricing for profile", profile, hint, text);
         }
-        Some(placement) => {
-            if placement.pricing.get(profile).is_some_and(Option::is_none) {
-                let hint = "; write denom and amount".to_owned();
-                let text = format!("no pricing for profile {profile}");
-                unknown("no-pricing", Some("profile"), "pricing for profile", profile, hint, text);
-            }
+        Some(_) if lacks_price => {
+            let hint = "; write denom and amount".to_owned();
+            let text = format!("no pricing for profile {profile}");
+            unknown("no-pricing", Some("profile"), "pricing for profile", profile, hint, text);
         }
+        Some(_) => {}
     }
     let Some(service) = known else {
         // npm falls over such a service only where its placement has others.
