@@ -214,7 +214,7 @@ fn hostile() -> Vec<(&'static str, String)> {
     for level in 1..20 {
         let alias = format!("*a{}", level - 1);
         let items = [alias.as_str(); 10].join(", ");
-        bomb += &format!("a{level}: &a{level} [{items}]\n");
+        bomb = format!("{bomb}a{level}: &a{level} [{items}]\n");
     }
     let service = |index: usize| format!("  s{index}: {{image: x}}\n");
     let deployed = |index: usize| format!("  s{index}: {{a: {{profile: w, count: 1}}}}\n");

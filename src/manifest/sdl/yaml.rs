@@ -272,7 +272,7 @@ impl<'t> Builder<'t> {
                 self.open(anchor, true, span);
                 Ok(())
             }
-            Event::DocumentStart(_, Some(version)) if !self.reads(&version) => Err(Fault {
+            Event::DocumentStart(_, Some(version)) if !self.reads(version) => Err(Fault {
                 code: "yaml-syntax",
                 message: "a %YAML directive stands here that is not 1.1".to_owned(),
             }),
@@ -296,7 +296,7 @@ impl<'t> Builder<'t> {
     }
 
     /// Go reads documents that say they are of version 1.1, or nothing.
-    fn reads(&self, version: &YamlVersion) -> bool {
+    fn reads(&self, version: YamlVersion) -> bool {
         self.dialect.is_npm() || (version.major, version.minor) == (1, 1)
     }
 
