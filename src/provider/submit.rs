@@ -62,6 +62,21 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
+/// A manifest with the hash that whoever made it gives it.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its hash. Some tools write a manifest in a way that only they come to the same hash.
+    pub hash: [u8; 32],
+}
+
+impl From<Manifest> for Candidate {
+    fn from(manifest: Manifest) -> Self {
+        Self { hash: manifest.hash(), manifest }
+    }
+}
+
 /// A manifest that passed every check, and what it would claim.
 struct Checked<'m> {
     manifest: &'m Manifest,
@@ -79,20 +94,20 @@ impl Provider {
         dseq: u64,
         manifest: &Manifest,
     ) -> Result<Submitted, SubmitError> {
-        self.submit_one_of(owner, dseq, std::slice::from_ref(manifest)).await
+        self.submit_one_of(owner, dseq, &[manifest.clone().into()]).await
     }
 
-    /// As [`Provider::submit_manifest`] of that one of several manifests whose hash the deployment carries: what the readings
+    /// As [`Provider::submit_manifest`] of that one of several candidates whose hash the deployment carries: what the readings
     /// of one document come to.
     pub async fn submit_one_of(
         &self,
         owner: &Address,
         dseq: u64,
-        manifests: &[Manifest],
+        candidates: &[Candidate],
     ) -> Result<Submitted, SubmitError> {
         let id = DeploymentId::new(owner.clone(), dseq);
         let Checked { manifest, hash, leases, hostnames } =
-            self.check_manifests(&id, manifests).await?;
+            self.check_candidates(&id, candidates).await?;
         let now = self.clock.now();
         let row = ManifestRow {
             deployment: id,
@@ -117,17 +132,18 @@ impl Provider {
         &self,
         owner: &Address,
         dseq: u64,
-        manifests: &[Manifest],
+        candidates: &[Candidate],
     ) -> Result<Submitted, SubmitError> {
         let id = DeploymentId::new(owner.clone(), dseq);
-        let Checked { hash, leases, hostnames, .. } = self.check_manifests(&id, manifests).await?;
+        let Checked { hash, leases, hostnames, .. } =
+            self.check_candidates(&id, candidates).await?;
         Ok(Submitted { hash, leases, hostnames })
     }
 
-    async fn check_manifests<'m>(
+    async fn check_candidates<'m>(
         &self,
         id: &DeploymentId,
-        manifests: &'m [Manifest],
+        candidates: &'m [Candidate],
     ) -> Result<Checked<'m>, SubmitError> {
         let known = self.known_height(id).await?;
         let (deployment, leases) =
@@ -141,10 +157,10 @@ impl Provider {
             return Err(SubmitError::NoLease);
         };
         // One is judged by itself first, as today's provider does; which of several is meant only the chain says.
-        if let [only] = manifests {
-            refuse(only.check(), SubmitError::Invalid)?;
+        if let [only] = candidates {
+            refuse(only.manifest.check(), SubmitError::Invalid)?;
         }
-        let hashes: Vec<String> = manifests.iter().map(|manifest| hex(&manifest.hash())).collect();
+        let hashes: Vec<String> = candidates.iter().map(|candidate| hex(&candidate.hash)).collect();
         let meant = |hash: &String| hashes.iter().position(|found| found == hash);
         if meant(&deployment.hash).is_none() {
             // The update may be younger than what we read: look once more, as high as the node can.
@@ -153,7 +169,8 @@ impl Provider {
                 deployment = newer;
             }
         }
-        let Some(manifest) = meant(&deployment.hash).and_then(|index| manifests.get(index)) else {
+        let meant = meant(&deployment.hash).and_then(|index| candidates.get(index));
+        let Some(Candidate { manifest, .. }) = meant else {
             let found = hashes.into_iter().next().unwrap_or_default();
             return Err(SubmitError::Version { expected: deployment.hash, found });
         };

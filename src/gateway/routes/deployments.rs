@@ -20,7 +20,7 @@ use crate::{
         problem::{Code, Problem, violations},
     },
     manifest::{self, Dialect, MAX_DOCUMENT_BYTES, Manifest, compile},
-    provider::submit::{SubmitError, Submitted},
+    provider::submit::{Candidate, SubmitError, Submitted},
 };
 
 /// What an accepted manifest will do.
@@ -95,7 +95,7 @@ pub async fn put_manifest(
 ) -> Result<Response, Problem> {
     let upload = Upload::read(request).await?;
     let DeploymentId { owner, dseq } = &owner.deployment;
-    let accepted = match state.provider.submit_one_of(owner, *dseq, &upload.manifests).await {
+    let accepted = match state.provider.submit_one_of(owner, *dseq, &upload.candidates).await {
         Ok(submitted) => upload.accepted(submitted),
         Err(error) => return Err(upload.refused(error)),
     };
@@ -129,7 +129,7 @@ pub async fn validate_manifest(
 ) -> Result<Json<Accepted>, Problem> {
     let upload = Upload::read(request).await?;
     let DeploymentId { owner, dseq } = &owner.deployment;
-    match state.provider.validate_one_of(owner, *dseq, &upload.manifests).await {
+    match state.provider.validate_one_of(owner, *dseq, &upload.candidates).await {
         Ok(checked) => Ok(Json(upload.accepted(checked))),
         Err(error) => Err(upload.refused(error)),
     }
@@ -137,7 +137,7 @@ pub async fn validate_manifest(
 
 /// What a body comes to: one manifest, or what each reading of an SDL document gives.
 struct Upload {
-    manifests: Vec<Manifest>,
+    candidates: Vec<Candidate>,
     /// Of an SDL document.
     readings: Vec<Reading>,
 }
@@ -152,20 +152,21 @@ impl Upload {
         }
         let manifest = Manifest::from_json(&body)
             .map_err(|broken| Problem::new(Code::ManifestInvalid).violations(violations(broken)))?;
-        Ok(Self { manifests: vec![manifest], readings: Vec::new() })
+        Ok(Self { candidates: vec![manifest.into()], readings: Vec::new() })
     }
 
     /// Every reading that accepts the document counts; when none does, Go's says why.
     fn from_sdl(body: &[u8]) -> Result<Self, Problem> {
         let refused = |broken| Problem::new(Code::SdlInvalid).violations(violations(broken));
         let text = manifest::text(body).map_err(refused)?;
-        let mut upload = Self { manifests: Vec::new(), readings: Vec::new() };
+        let mut upload = Self { candidates: Vec::new(), readings: Vec::new() };
         let mut first_refusal = None;
         for dialect in Dialect::ALL {
             match compile(text, dialect) {
                 Ok(compiled) => {
-                    upload.readings.push(Reading { dialect, hash: hex(&compiled.hash) });
-                    upload.manifests.push(compiled.manifest);
+                    let manifest::Compiled { manifest, hash, .. } = compiled;
+                    upload.readings.push(Reading { dialect, hash: hex(&hash) });
+                    upload.candidates.push(Candidate { manifest, hash });
                 }
                 Err(broken) => {
                     first_refusal.get_or_insert(broken);
@@ -173,7 +174,7 @@ impl Upload {
             }
         }
         match first_refusal {
-            Some(broken) if upload.manifests.is_empty() => Err(refused(broken)),
+            Some(broken) if upload.candidates.is_empty() => Err(refused(broken)),
             _ => Ok(upload),
         }
     }

@@ -394,10 +394,12 @@ mod tests {
             ("08", 8.0),
             ("1__0", 10.0),
             ("0x_1", 1.0),
+            // No whole number, and yet a fraction's pattern fits.
+            ("0_1", 1.0),
         ] {
             assert_eq!(plain(text), JsValue::Number(expected), "{text}");
         }
-        for text in ["1_", "_1", "-.5", "+.5", "1e", "0_1", "1.2.3", "-", "+", "0x", "e3", "--1"] {
+        for text in ["1_", "_1", "-.5", "+.5", "1e", "1.2.3", "-", "+", "0x", "e3", "--1"] {
             assert_eq!(plain(text), JsValue::Text(text), "{text}");
         }
     }

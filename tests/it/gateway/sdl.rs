@@ -122,6 +122,25 @@ async fn the_answer_to_an_sdl_document_says_which_reading_the_chain_has() {
     assert_eq!((of_npm.status.as_u16(), &of_npm.json()["reading"]), (202, &json!("npm")));
     assert_eq!(of_npm.json()["hash"], hex(&npm.hash));
 
+    // And as only the npm package comes to it: its manifest, read and written again, has another.
+    let own_way = SDL.replacen(
+        "    image: nginx:1\n",
+        "    image: nginx:1\n    params: { permissions: { read: [] } }\n",
+        1,
+    );
+    assert_ne!(own_way, SDL);
+    let npm = compile(&own_way, Dialect::Npm).unwrap();
+    assert_ne!(npm.hash, npm.manifest.hash());
+    {
+        let mut deployments = world.chain.deployments.lock().unwrap();
+        deployments[0].hash = hex(&npm.hash);
+        for (group, spec) in deployments[0].groups.iter_mut().zip(&npm.groups) {
+            group.spec = spec.clone();
+        }
+    }
+    let of_npm = world.put(&path, &token, "application/yaml", own_way).await;
+    assert_eq!((of_npm.status.as_u16(), &of_npm.json()["reading"]), (202, &json!("npm")));
+
     let other = world.send(validate("application/yaml", SDL.replace("nginx:1", "nginx:2"))).await;
     assert_eq!(other.code(), "manifest_hash_mismatch");
     let readings = other.json()["readings"].clone();

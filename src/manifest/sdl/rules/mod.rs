@@ -339,7 +339,7 @@ fn check_compute(compute: &Compute, profile: &str, violations: &mut Violations) 
         if missing {
             violations
                 .add("resources-missing", pointer(&at, part), format!("{part} is missing"))
-                .reference(format!("invalid unit {name}, cannot be nil"));
+                .reference(format!("error: invalid unit {name}, cannot be nil"));
         }
     }
 }
