@@ -1,10 +1,10 @@
 //! The whole world behind one loopback address: the node's RPC at the root, control under `/devnet`, the simulated
 //! cluster under `/cluster`. Owns start and stop.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::IntoFuture as _, io, net::SocketAddr, path::PathBuf, pin::pin, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,6 +13,9 @@ use super::{
     node::{Clock, Node, NodeError},
     rpc,
 };
+
+/// How long a world that ends waits for its open connections.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// How a world starts.
 #[derive(Clone)]
@@ -124,13 +127,17 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let server = tokio::spawn({
         let stop = stop.clone();
         async move {
-            // Open websockets must not hold up the end, so the server is dropped rather than drained.
-            let served = axum::serve(listener, app).into_future();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                result = served => if let Err(error) = result {
-                    tracing::error!(%error, "development world stopped listening");
-                },
+            let ends = stop.clone().cancelled_owned();
+            let mut served =
+                pin!(axum::serve(listener, app).with_graceful_shutdown(ends).into_future());
+            let result = tokio::select! {
+                result = &mut served => result,
+                // Whoever starts again finds the folder free once all connections have ended. What follows a log must not
+                // hold that up for long.
+                () = stop.cancelled() => timeout(LINGER, served).await.unwrap_or(Ok(())),
+            };
+            if let Err(error) = result {
+                tracing::error!(%error, "development world stopped listening");
             }
         }
     });
