@@ -50,6 +50,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let serving = Serving::bind(&settings, provider.clone(), None, &stop).await?;
+    // From here on SIGHUP ends nothing, so whoever reads the addresses may send it.
+    let watch = Watch::new(&settings, provider.clone(), Box::new(|_| {}))?;
     for (name, address) in serving.addresses() {
         output::tell(format_args!("{name} http://{address}"));
     }
@@ -58,7 +60,6 @@ pub async fn serve(
             work(&provider, Duration::from_millis(settings.chain.poll_ms), &stop).await;
         }
     };
-    let watch = Watch::new(&settings, provider.clone(), Box::new(|_| {}))?;
     let (served, (), ()) = tokio::join!(serving.run(stop.clone()), worker, watch.run(stop.clone()));
     served
 }
