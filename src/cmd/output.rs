@@ -6,6 +6,15 @@ use std::{
     io::{self, Write},
 };
 
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Whoever read the output has gone: there is nobody to tell.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads the output any more")]

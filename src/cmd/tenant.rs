@@ -6,10 +6,14 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use futures_util::StreamExt;
 
-use super::{host, output, parts::is_devnet};
+use super::{
+    host,
+    output::{self, Format},
+    parts::is_devnet,
+};
 use crate::{
     chain::AccountKey,
     client::{
@@ -43,14 +47,6 @@ pub struct Args {
     format: Format,
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,12 +9,12 @@ mod document;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use document::Document;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::output;
+use super::output::{self, Format};
 use crate::manifest::{self, Dialect, Difference, Rule, Verdict, Violation};
 
 /// `lessor sdl`.
@@ -32,14 +32,6 @@ pub struct Args {
     dialect: Dialect,
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
