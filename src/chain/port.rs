@@ -8,15 +8,15 @@ use super::{
 };
 use crate::{
     domain::{
-        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
-        LeaseState, MarketParams, Order, OrderState, Provider,
+        Address, AuditedAttributes, Bid, BidState, Certificate, Coin, Deployment, DeploymentId,
+        Height, Lease, LeaseState, MarketParams, Order, OrderState, Payment, Provider,
     },
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Included, Refusal,
         Seen, Tip,
     },
     wire::{
-        audit, cosmos, deployment,
+        audit, cert, cosmos, deployment,
         field::FieldError,
         key::PublicKey,
         market, provider,
@@ -176,6 +176,22 @@ impl Chain for Node {
         items(doing, pages, |page| page.leases.into_iter().map(|answer| answer.lease))
     }
 
+    async fn payments(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
+        let doing = "list a deployment's payments";
+        let filters = market::LeaseFilters {
+            owner: id.owner.to_string(),
+            dseq: id.dseq,
+            ..Default::default()
+        };
+        let request = market::QueryLeasesRequest { filters, pagination: None };
+        let pages = self.list(doing, request, at_least, None).await?;
+        items(doing, pages, |page| page.leases.into_iter())
+    }
+
     async fn open_orders(&self, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError> {
         let doing = "list the open orders";
         let filters =
@@ -226,6 +242,23 @@ impl Chain for Node {
         Ok(Seen { value: leases, at: active.at })
     }
 
+    async fn provider_payments(
+        &self,
+        provider: &Address,
+        state: LeaseState,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
+        let doing = "list the provider's payments";
+        let filters = market::LeaseFilters {
+            provider: provider.to_string(),
+            state: state.to_string(),
+            ..Default::default()
+        };
+        let request = market::QueryLeasesRequest { filters, pagination: None };
+        let pages = self.list(doing, request, at_least, None).await?;
+        items(doing, pages, |page| page.leases.into_iter())
+    }
+
     async fn provider(
         &self,
         owner: &Address,
@@ -256,6 +289,18 @@ impl Chain for Node {
             self.query(doing, &market::QueryParamsRequest {}, at_least).await?;
         let answer = value.ok_or_else(|| unavailable(doing, "the node has none".to_owned()))?;
         Ok(Seen { value: convert(doing, answer.params)?, at })
+    }
+
+    async fn certificates(
+        &self,
+        owner: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Certificate>>, ChainError> {
+        let doing = "list an account's certificates";
+        let filter = cert::CertificateFilter { owner: owner.to_string(), ..Default::default() };
+        let request = cert::QueryCertificatesRequest { filter, pagination: None };
+        let pages = self.list(doing, request, at_least, None).await?;
+        items(doing, pages, |page| page.certificates.into_iter())
     }
 
     async fn account(

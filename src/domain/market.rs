@@ -261,6 +261,75 @@ pub struct Provider {
     pub host_uri: String,
     /// What it claims to be.
     pub attributes: Vec<Attribute>,
+    /// Where its operator is reached; empty when not given.
+    #[serde(default)]
+    pub email: String,
+    /// The operator's page; empty when not given.
+    #[serde(default)]
+    pub website: String,
+}
+
+chain_state! {
+    /// Where a payment stands. A lease that is closed may have an open one, which goes on earning: two closes of one
+    /// deployment in a block leave the second payment open.
+    PaymentState {
+        /// It earns.
+        Open = 1, "open";
+        /// It ended, and what it had earned is paid out.
+        Closed = 2, "closed";
+        /// The tenant's escrow ran out.
+        Overdrawn = 3, "overdrawn";
+    }
+}
+
+/// What flows from a deployment's escrow to the provider of one lease, up to the deployment's last settlement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// The lease that is paid.
+    pub lease: LeaseId,
+    /// Where that lease stands.
+    pub lease_state: LeaseState,
+    /// Where the payment stands.
+    pub state: PaymentState,
+    /// Per block.
+    pub rate: Price,
+    /// Settled and not yet withdrawn.
+    pub balance: Price,
+    /// Earned beyond what the escrow held.
+    pub unsettled: Price,
+    /// Paid out so far.
+    pub withdrawn: Coin,
+}
+
+impl Payment {
+    /// Whether it earns although its lease has ended: it must be withdrawn from, or its deployment closed.
+    #[must_use]
+    pub fn is_left_open(&self) -> bool {
+        self.state == PaymentState::Open && !self.lease_state.is_running()
+    }
+}
+
+chain_state! {
+    /// Whether a certificate may be used.
+    CertificateState {
+        /// It may.
+        Valid = 1, "valid";
+        /// Its owner took it back, for ever.
+        Revoked = 2, "revoked";
+    }
+}
+
+/// A certificate for mutual TLS as the chain holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Decimal; may exceed 64 bits. Unique to its owner.
+    pub serial: String,
+    /// Whether it may be used.
+    pub state: CertificateState,
+    /// The X.509 certificate as PEM text.
+    pub certificate: String,
+    /// Its public key as PEM text, under the label `EC PUBLIC KEY`.
+    pub public_key: String,
 }
 
 /// What one auditor signed of one provider's attributes.

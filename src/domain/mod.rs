@@ -19,8 +19,9 @@ pub use address::{Address, AddressError};
 pub use glob::glob_matches;
 pub use id::{BidId, DeploymentId, GroupId, IdError, LeaseId, OrderId};
 pub use market::{
-    AuditedAttributes, Bid, BidState, CloseReason, Deployment, DeploymentState, Group, GroupState,
-    Height, Lease, LeaseState, MarketParams, Order, OrderState, Provider,
+    AuditedAttributes, Bid, BidState, Certificate, CertificateState, CloseReason, Deployment,
+    DeploymentState, Group, GroupState, Height, Lease, LeaseState, MarketParams, Order, OrderState,
+    Payment, PaymentState, Provider,
 };
 pub use money::{Amount, Coin, Denom, MoneyError, Price};
 pub use resource::{

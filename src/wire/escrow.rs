@@ -133,6 +133,26 @@ pub struct MsgAccountDeposit {
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct MsgAccountDepositResponse {}
 
+/// What a deposit authorisation may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
+#[repr(i32)]
+pub enum AuthorizationScope {
+    Invalid = 0,
+    Deployment = 1,
+    Bid = 2,
+}
+
+/// How much an account may deposit from another one's balance. `spend_limit` is the older form of `spend_limits`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DepositAuthorization {
+    #[prost(message, required, tag = "1")]
+    pub spend_limit: cosmos::Coin,
+    #[prost(enumeration = "AuthorizationScope", repeated, tag = "2")]
+    pub scopes: Vec<i32>,
+    #[prost(message, repeated, tag = "3")]
+    pub spend_limits: Vec<cosmos::Coin>,
+}
+
 /// Lists escrow accounts.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct QueryAccountsRequest {
@@ -186,6 +206,7 @@ named! { "akash.escrow.types.v1":
     Payment,
 }
 named! { "akash.escrow.v1":
+    DepositAuthorization,
     MsgAccountDeposit,
     MsgAccountDepositResponse,
     QueryAccountsRequest,

@@ -3,9 +3,9 @@
 //!
 //! A provider that ends a lease closes its *bid*; only the tenant closes a lease by that name.
 
-use super::{base, convert::span, deployment, escrow, market, provider};
+use super::{base, cert, convert::span, deployment, escrow, market, provider};
 use crate::domain::{
-    Address, Attribute, BidId, CloseReason, Coin, DeploymentId, GroupId, GroupSpec, LeaseId, Price,
+    Address, BidId, CloseReason, Coin, DeploymentId, GroupId, GroupSpec, LeaseId, Price, Provider,
     ResourceUnit,
 };
 
@@ -129,25 +129,54 @@ impl deployment::MsgCloseGroup {
 }
 
 impl provider::MsgCreateProvider {
-    /// Registers a provider under `https://host[:port]`.
+    /// Registers a provider. The chain takes a `host_uri` of the form `https://host[:port]` only.
     #[must_use]
-    pub fn new(owner: &Address, host_uri: &str, attributes: &[Attribute]) -> Self {
+    pub fn new(provider: &Provider) -> Self {
+        let Provider { owner, host_uri, attributes, email, website } = provider;
         Self {
             owner: owner.to_string(),
-            host_uri: host_uri.to_owned(),
+            host_uri: host_uri.clone(),
             attributes: attributes.iter().map(Into::into).collect(),
-            info: provider::Info::default(),
+            info: provider::Info { email: email.clone(), website: website.clone() },
         }
     }
 }
 
 impl provider::MsgUpdateProvider {
-    /// Replaces a provider's record.
+    /// Replaces a provider's record, all of it.
     #[must_use]
-    pub fn new(owner: &Address, host_uri: &str, attributes: &[Attribute]) -> Self {
+    pub fn new(provider: &Provider) -> Self {
         let provider::MsgCreateProvider { owner, host_uri, attributes, info } =
-            provider::MsgCreateProvider::new(owner, host_uri, attributes);
+            provider::MsgCreateProvider::new(provider);
         Self { owner, host_uri, attributes, info }
+    }
+}
+
+impl provider::MsgDeleteProvider {
+    /// Asks for a provider to be deleted, which this version of the chain answers with "not implemented".
+    #[must_use]
+    pub fn new(owner: &Address) -> Self {
+        Self { owner: owner.to_string() }
+    }
+}
+
+impl cert::MsgCreateCertificate {
+    /// Publishes a certificate and its public key, both PEM texts; the key's label is `EC PUBLIC KEY`.
+    #[must_use]
+    pub fn new(owner: &Address, certificate: &str, public_key: &str) -> Self {
+        Self {
+            owner: owner.to_string(),
+            cert: certificate.as_bytes().to_vec(),
+            pubkey: public_key.as_bytes().to_vec(),
+        }
+    }
+}
+
+impl cert::MsgRevokeCertificate {
+    /// Takes a certificate back, for ever. `serial` is decimal.
+    #[must_use]
+    pub fn new(owner: &Address, serial: &str) -> Self {
+        Self { id: cert::Id { owner: owner.to_string(), serial: serial.to_owned() } }
     }
 }
 

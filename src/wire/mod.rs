@@ -30,6 +30,7 @@ macro_rules! queries {
 }
 
 pub mod audit;
+pub mod authz;
 pub mod base;
 pub mod cert;
 mod convert;
@@ -46,6 +47,7 @@ pub mod provider;
 pub mod rpc;
 pub mod text;
 pub mod tx;
+pub mod x509;
 
 /// A request that a node answers by `abci_query`.
 pub trait Query: prost::Message + prost::Name {

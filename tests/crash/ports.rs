@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use lessor::{
     bidengine::Decision,
     domain::{
-        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
-        LeaseId, MarketParams, Order, OrderId, Provider, inventory::Inventory,
+        Address, AuditedAttributes, Bid, BidState, Certificate, Coin, Deployment, DeploymentId,
+        Height, Lease, LeaseId, LeaseState, MarketParams, Order, OrderId, Payment, Provider,
+        inventory::Inventory,
     },
     provider::{
         self,
@@ -129,12 +130,15 @@ port!(Chain {
     orders(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
     bids(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Bid>>, ChainError>;
     leases(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Lease>>, ChainError>;
+    payments(id: &DeploymentId, at_least: Height) -> Result<Seen<Vec<Payment>>, ChainError>;
     open_orders(at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
     provider_bids(provider: &Address, state: BidState, at_least: Height) -> Result<Seen<Vec<Bid>>, ChainError>;
     provider_leases(provider: &Address, at_least: Height) -> Result<Seen<Vec<Lease>>, ChainError>;
+    provider_payments(provider: &Address, state: LeaseState, at_least: Height) -> Result<Seen<Vec<Payment>>, ChainError>;
     provider(owner: &Address, at_least: Height) -> Result<Seen<Option<Provider>>, ChainError>;
     audited_attributes(provider: &Address, at_least: Height) -> Result<Seen<Vec<AuditedAttributes>>, ChainError>;
     market_params(at_least: Height) -> Result<Seen<MarketParams>, ChainError>;
+    certificates(owner: &Address, at_least: Height) -> Result<Seen<Vec<Certificate>>, ChainError>;
     account(address: &Address, at_least: Height) -> Result<Seen<Option<Account>>, ChainError>;
     balances(address: &Address, at_least: Height) -> Result<Seen<Vec<Coin>>, ChainError>;
     simulate(transaction: &[u8]) -> Result<u64, ChainError>;

@@ -111,6 +111,8 @@ fn facts() -> Facts {
             owner: provider,
             host_uri: "https://provider.example".into(),
             attributes: attributes(&[REGION, ("tier", "community")]),
+            email: String::new(),
+            website: String::new(),
         }),
         audited: vec![AuditedAttributes { auditor: address(9), attributes: attributes(&[REGION]) }],
         balances: vec![coin("5000000uact"), coin("5000000uakt")],

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Address, DeploymentId, OrderId, Price},
-    wire,
+    wire::{self, base::Source},
 };
 
 /// The account that holds everything in escrow.
@@ -22,6 +22,8 @@ pub(super) const MODULE_ACCOUNT: &str = "akash14pphss726thpwws3yc458hggufynm9x77
 pub(super) struct Covered {
     denom: String,
     amount: u128,
+    /// Who pays how much of it.
+    parts: Vec<(Address, wire::base::Source, u128)>,
 }
 
 /// What a settlement found.
@@ -80,21 +82,44 @@ fn signed(amount: u128) -> Result<i128, Refusal> {
 }
 
 impl Execution<'_> {
-    /// Checks that `depositor` can pay `deposit`, trying its sources in order. There are no grants here.
+    /// Checks that `depositor` can pay `deposit`, trying its sources in order; what comes from grants is taken off them.
     pub(super) fn cover(
-        &self,
+        &mut self,
         depositor: &Address,
         deposit: &wire::base::Deposit,
     ) -> Result<Covered, Refusal> {
         let (denom, amount) = (deposit.amount.denom.clone(), units(&deposit.amount)?);
-        let balance = wire::base::Source::Balance as i32;
-        let covered =
-            deposit.sources.contains(&balance) && self.state.balance(depositor, &denom) >= amount;
-        if covered {
-            Ok(Covered { denom, amount })
-        } else {
-            Err(Refusal::deposit("insufficient balance"))
+        let mut missing = amount;
+        let mut parts = Vec::new();
+        for source in deposit.sources() {
+            let found = match source {
+                Source::Balance => {
+                    let held = self.state.balance(depositor, &denom).min(missing);
+                    vec![(depositor.clone(), held)]
+                }
+                Source::Grant => self.use_grants(depositor, &denom, missing)?,
+                Source::Invalid => Vec::new(),
+            };
+            for (payer, paid) in found.into_iter().filter(|(_, paid)| *paid > 0) {
+                missing -= paid;
+                parts.push((payer, source, paid));
+            }
         }
+        if missing > 0 {
+            return Err(Refusal::deposit("insufficient balance"));
+        }
+        Ok(Covered { denom, amount, parts })
+    }
+
+    /// Moves what was covered into escrow.
+    fn lock(&mut self, covered: &Covered) -> Result<Vec<Deposit>, Refusal> {
+        let (module, height) = (module()?, self.block.height);
+        let mut deposits = Vec::new();
+        for (owner, source, balance) in covered.parts.clone() {
+            self.transfer(&owner, &module, &covered.denom, balance)?;
+            deposits.push(Deposit { owner, height, source, balance });
+        }
+        Ok(deposits)
     }
 
     /// Opens an account and moves the deposit into it.
@@ -107,29 +132,21 @@ impl Execution<'_> {
         if self.state.escrows.contains_key(&id) {
             return Err(escrow::ACCOUNT_EXISTS.into());
         }
-        let height = self.block.height;
         let account = EscrowAccount {
             owner: owner.clone(),
             state: EscrowState::Open,
             denom: covered.denom.clone(),
             transferred: 0,
-            settled_at: height,
+            settled_at: self.block.height,
             funds: signed(covered.amount)?,
-            deposits: vec![Deposit { owner: owner.clone(), height, balance: covered.amount }],
+            deposits: self.lock(covered)?,
         };
-        self.put_escrow(id, account)?;
-        let module = module()?;
-        self.transfer(owner, &module, &covered.denom, covered.amount)
+        self.put_escrow(id, account)
     }
 
     /// Adds a deposit. One into an overdrawn account pays the debts first; when they are paid, the rest goes back and
     /// the account closes (what it paid for stays closed).
-    pub(super) fn deposit(
-        &mut self,
-        id: &EscrowId,
-        depositor: &Address,
-        covered: &Covered,
-    ) -> Result<(), Refusal> {
+    pub(super) fn deposit(&mut self, id: &EscrowId, covered: &Covered) -> Result<(), Refusal> {
         let Some(mut account) = self.state.escrows.get(id).cloned() else {
             return Err(escrow::ACCOUNT_NOT_FOUND.into());
         };
@@ -140,13 +157,7 @@ impl Execution<'_> {
             return Err(escrow::INVALID_DENOM.into());
         }
         account.funds += signed(covered.amount)?;
-        account.deposits.push(Deposit {
-            owner: depositor.clone(),
-            height: self.block.height,
-            balance: covered.amount,
-        });
-        let module = module()?;
-        self.transfer(depositor, &module, &covered.denom, covered.amount)?;
+        account.deposits.extend(self.lock(covered)?);
         if account.state == EscrowState::Overdrawn
             && let EscrowId::Deployment(deployment) = id
         {
@@ -367,6 +378,10 @@ impl Execution<'_> {
         let module = module()?;
         for deposit in std::mem::take(&mut account.deposits) {
             self.transfer(&module, &deposit.owner, &account.denom, deposit.balance)?;
+            if deposit.source == Source::Grant {
+                let (grantee, granter) = (&account.owner, &deposit.owner);
+                self.restore_grant(grantee, granter, &account.denom, deposit.balance)?;
+            }
         }
         account.funds = 0;
         Ok(())

@@ -25,6 +25,8 @@ pub(super) mod gas {
     pub(in crate::devnet) const ESCROW: u64 = 16_000;
     pub(in crate::devnet) const PAYMENT: u64 = 8_000;
     pub(in crate::devnet) const AUDIT: u64 = 4_000;
+    pub(in crate::devnet) const CERTIFICATE: u64 = 35_000;
+    pub(in crate::devnet) const GRANT: u64 = 30_000;
     pub(in crate::devnet) const TRANSFER: u64 = 19_000;
 }
 

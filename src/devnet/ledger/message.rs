@@ -12,8 +12,8 @@ use crate::{
     devnet::{genesis::Params, node::journal::MessageLine},
     domain::{Address, BidId, DeploymentId},
     wire::{
-        audit, cosmos, deployment, escrow as escrow_wire, google::Any, market as wire_market,
-        provider as wire_provider, tx::Tx,
+        audit, authz, cert, cosmos, deployment, escrow as escrow_wire, google::Any,
+        market as wire_market, provider as wire_provider, tx::Tx,
     },
 };
 
@@ -73,6 +73,10 @@ messages! {
     DeleteProvider(wire_provider::MsgDeleteProvider), "provider", m => m.owner;
     SignAttributes(audit::MsgSignProviderAttributes), "audit", m => m.auditor;
     DeleteAttributes(audit::MsgDeleteProviderAttributes), "audit", m => m.auditor;
+    CreateCertificate(cert::MsgCreateCertificate), "cert", m => m.owner;
+    RevokeCertificate(cert::MsgRevokeCertificate), "cert", m => m.id.owner;
+    Grant(authz::MsgGrant), "authz", m => m.granter;
+    RevokeGrant(authz::MsgRevoke), "authz", m => m.granter;
     Send(cosmos::MsgSend), "bank", m => m.from_address;
 }
 
@@ -100,6 +104,10 @@ impl Message {
             Self::DeleteProvider(_) => Err(provider::INTERNAL.because("NOTIMPLEMENTED")),
             Self::SignAttributes(message) => on.sign_attributes(message),
             Self::DeleteAttributes(message) => on.delete_attributes(&message),
+            Self::CreateCertificate(message) => on.create_certificate(message),
+            Self::RevokeCertificate(message) => on.revoke_certificate(&message),
+            Self::Grant(message) => on.grant(&message),
+            Self::RevokeGrant(message) => on.revoke(&message),
             Self::Send(message) => send(on, &message),
         }
     }
@@ -112,7 +120,7 @@ fn account_deposit(
     let signer = text::address(&message.signer)?;
     let id = escrow_id(&message.id)?;
     let covered = on.cover(&signer, &message.deposit)?;
-    on.deposit(&id, &signer, &covered)
+    on.deposit(&id, &covered)
 }
 
 /// The account that a message names.
@@ -180,6 +188,12 @@ impl Message {
             Self::DeleteProvider(message) => message.owner.clone(),
             Self::SignAttributes(message) => message.owner.clone(),
             Self::DeleteAttributes(message) => message.owner.clone(),
+            Self::CreateCertificate(message) => message.owner.clone(),
+            Self::RevokeCertificate(message) => {
+                format!("{}/{}", message.id.owner, message.id.serial)
+            }
+            Self::Grant(message) => message.grantee.clone(),
+            Self::RevokeGrant(message) => message.grantee.clone(),
             Self::Send(message) => message.to_address.clone(),
         }
     }

@@ -6,9 +6,11 @@
 
 mod ante;
 mod bank;
+mod certificate;
 mod deployment;
 mod escrow;
 mod execution;
+mod grant;
 mod list;
 mod market;
 mod matching;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::{
-    Chain,
+    Chain, certificate,
     list::{
         ESCROW_ACCOUNTS, ESCROW_PAYMENTS, Path, bid_key, cut, deployment_key, escrow_key, is_under,
         listed, offset_needs_state, order_key, states,
@@ -202,14 +202,7 @@ impl Snapshot {
                     self.audits(&q.owner, Some(&q.auditor))
                 })
             }
-            cert::QueryCertificatesRequest::PATH => {
-                answer(data, |_: cert::QueryCertificatesRequest| {
-                    Ok(cert::QueryCertificatesResponse {
-                        certificates: Vec::new(),
-                        pagination: Some(cosmos::PageResponse::default()),
-                    })
-                })
-            }
+            cert::QueryCertificatesRequest::PATH => answer(data, |q| self.certificates(&q)),
             escrow::QueryAccountsRequest::PATH => answer(data, |q| self.escrow_accounts(&q)),
             escrow::QueryPaymentsRequest::PATH => answer(data, |q| self.escrow_payments(&q)),
             cosmos::QueryAccountRequest::PATH => answer(data, |q| self.account(&q)),
@@ -448,6 +441,21 @@ impl Snapshot {
         let (payments, page) = cut(items, form, q.pagination.as_ref())?;
         let payments = payments.into_iter().map(|(_, payment)| payment).collect();
         Ok(escrow::QueryPaymentsResponse { payments, pagination: Some(page) })
+    }
+
+    fn certificates(
+        &self,
+        q: &cert::QueryCertificatesRequest,
+    ) -> Result<cert::QueryCertificatesResponse, QueryError> {
+        let states = states(&q.filter.state, &[1, 2], certificate::state)?;
+        let rows = self.state.certificates.iter();
+        let rows = rows.filter(|(key, row)| certificate::is_wanted(&q.filter, key, row));
+        let form = KeyForm::by_state(&states, None);
+        let state = |row: &&cert::CertificateResponse| row.certificate.state;
+        let items = listed(rows, form, state, |(key, _)| certificate::listed(key));
+        let (found, page) = cut(items, form, q.pagination.as_ref())?;
+        let certificates = found.into_iter().map(|(_, row)| row.clone()).collect();
+        Ok(cert::QueryCertificatesResponse { certificates, pagination: Some(page) })
     }
 
     /// Providers have the SDK's plain page keys: where the next one is stored.

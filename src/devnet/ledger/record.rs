@@ -3,7 +3,7 @@
 use super::state::{EscrowAccount, EscrowId, EscrowState, Payment};
 use crate::{
     domain::{LeaseId, money::ATOMS_PER_UNIT},
-    wire::{base::Source, cosmos, escrow},
+    wire::{cosmos, escrow},
 };
 
 /// Whole units as the chain's integer of 10⁻¹⁸.
@@ -59,7 +59,7 @@ pub(super) fn account(id: &EscrowId, row: &EscrowAccount) -> escrow::Account {
         .map(|deposit| escrow::Depositor {
             owner: deposit.owner.to_string(),
             height: signed(deposit.height),
-            source: Source::Balance.into(),
+            source: deposit.source.into(),
             balance: dec_coin(&row.denom, deposit.balance),
         })
         .collect();

@@ -32,7 +32,12 @@ impl Refusal {
 
     /// The deposit of a bid or deployment is refused. An unregistered error, hence code 1 of `undefined`.
     pub(super) fn deposit(reason: impl Display) -> Self {
-        Self { codespace: "undefined", code: 1, log: format!("deposit invalid: {reason}") }
+        Self::unregistered(format_args!("deposit invalid: {reason}"))
+    }
+
+    /// An error that no module has registered, hence code 1 of `undefined`.
+    pub(super) fn unregistered(text: impl Display) -> Self {
+        Self { codespace: "undefined", code: 1, log: text.to_string() }
     }
 
     /// The same refusal as the answer of message `index` of a transaction. Panics and gas are the transaction's own.
@@ -173,6 +178,21 @@ registered! { escrow {
     PAYMENT_CLOSED = 7, "payment closed";
     PAYMENT_NOT_FOUND = 8, "payment not found";
     RATE_ZERO = 9, "payment rate zero";
+}}
+
+registered! { cert {
+    NOT_FOUND = 1, "certificate not found";
+    EXISTS = 3, "certificate exists";
+    ALREADY_REVOKED = 4, "certificate already revoked";
+    INVALID_SERIAL = 5, "invalid serial number";
+    INVALID_CERTIFICATE = 6, "invalid certificate value";
+    INVALID_PUBKEY = 7, "invalid pubkey value";
+}}
+
+registered! { authz {
+    NOT_FOUND = 2, "authorization not found";
+    INVALID_EXPIRATION = 3, "expiration time of authorization should be more than current time";
+    GRANTER_IS_GRANTEE = 7, "granter and grantee should be different";
 }}
 
 registered! { provider {

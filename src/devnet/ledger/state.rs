@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
+use super::{certificate, grant::Grant};
 use crate::{
     domain::{Address, BidId, DeploymentId, GroupId, OrderId, Price},
     wire,
@@ -39,6 +40,10 @@ pub(super) struct State {
     pub(super) providers: Map<Vec<u8>, wire::provider::Provider>,
     /// By raw address of the provider, then of the auditor.
     pub(super) audits: Map<(Vec<u8>, Vec<u8>), wire::audit::AuditedProvider>,
+    /// By raw address of the owner, then by serial as the chain writes it into its key.
+    pub(super) certificates: Map<certificate::Key, wire::cert::CertificateResponse>,
+    /// Deposits that the second account lets the first one pay from its balance.
+    pub(super) grants: Map<(Address, Address), Grant>,
 }
 
 /// An account that may sign.
@@ -88,6 +93,8 @@ pub(super) struct EscrowAccount {
 pub(super) struct Deposit {
     pub(super) owner: Address,
     pub(super) height: u64,
+    /// Whether `owner` paid it by itself, or let the account's owner pay it from a grant.
+    pub(super) source: wire::base::Source,
     /// What is left of it.
     pub(super) balance: u128,
 }

@@ -2,7 +2,9 @@
 //! limits of ids, groups, attributes, prices and reasons.
 
 use super::{
+    certificate,
     escrow::units,
+    grant,
     market::{price_of, price_of_group},
     message::{Message, escrow_id},
     refusal::{Refusal, deployment, market, provider, sdk},
@@ -67,6 +69,13 @@ impl Message {
             Self::DeleteAttributes(message) => {
                 text::address(&message.owner)?;
                 text::address(&message.auditor).map(drop)
+            }
+            Self::CreateCertificate(message) => certificate::validate(message).map(drop),
+            Self::RevokeCertificate(message) => certificate::validate_id(message).map(drop),
+            Self::Grant(message) => grant::validate(message).map(drop),
+            Self::RevokeGrant(message) => {
+                text::address(&message.granter)?;
+                text::address(&message.grantee).map(drop)
             }
             Self::Send(message) => send(message),
         }

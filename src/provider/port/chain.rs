@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
-        MarketParams, Order, Provider,
+        Address, AuditedAttributes, Bid, BidState, Certificate, Coin, Deployment, DeploymentId,
+        Height, Lease, LeaseState, MarketParams, Order, Payment, Provider,
     },
     event::envelope::{BlockEvent, BlockRef},
 };
@@ -156,6 +156,12 @@ pub trait Chain: Send + Sync {
         id: &DeploymentId,
         at_least: Height,
     ) -> Result<Seen<Vec<Lease>>, ChainError>;
+    /// Every payment to a deployment's leases, with any provider, in any state.
+    async fn payments(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError>;
     /// All open orders of the market.
     async fn open_orders(&self, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError>;
     /// All bids of a provider in one state.
@@ -171,6 +177,14 @@ pub trait Chain: Send + Sync {
         provider: &Address,
         at_least: Height,
     ) -> Result<Seen<Vec<Lease>>, ChainError>;
+    /// The payments to a provider for its leases in one state. Those of closed leases may still be open
+    /// ([`Payment::is_left_open`]).
+    async fn provider_payments(
+        &self,
+        provider: &Address,
+        state: LeaseState,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError>;
     /// A provider's registration.
     async fn provider(
         &self,
@@ -185,6 +199,12 @@ pub trait Chain: Send + Sync {
     ) -> Result<Seen<Vec<AuditedAttributes>>, ChainError>;
     /// The market's parameters.
     async fn market_params(&self, at_least: Height) -> Result<Seen<MarketParams>, ChainError>;
+    /// The certificates of an account, revoked ones too.
+    async fn certificates(
+        &self,
+        owner: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Certificate>>, ChainError>;
     /// An account.
     async fn account(
         &self,

@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        audit, deployment, escrow,
+        audit, cert, deployment, escrow,
         field::{self, FieldError, InField, Inside},
         market, provider,
         text::to_hex,
@@ -13,6 +13,9 @@ use super::{
     seconds_down, seconds_up, state,
 };
 use crate::domain::{self, Amount, Height, Price};
+
+/// The field of a lease's answer that its payment is in.
+const PAYMENT: &str = "escrow_payment.state";
 
 impl TryFrom<market::Order> for domain::Order {
     type Error = FieldError;
@@ -141,6 +144,49 @@ impl TryFrom<provider::Provider> for domain::Provider {
             owner: provider.owner.parse().in_field("owner")?,
             host_uri: provider.host_uri,
             attributes: read_attributes(provider.attributes),
+            email: provider.info.email,
+            website: provider.info.website,
+        })
+    }
+}
+
+impl TryFrom<market::QueryLeaseResponse> for domain::Payment {
+    type Error = FieldError;
+
+    fn try_from(answer: market::QueryLeaseResponse) -> Result<Self, FieldError> {
+        let lease = answer.lease;
+        let payment = answer.escrow_payment.state;
+        Ok(Self {
+            lease: lease.id.try_into().inside("lease.id")?,
+            lease_state: state(lease.state, domain::LeaseState::from_number(lease.state))
+                .inside("lease")?,
+            state: state(payment.state, domain::PaymentState::from_number(payment.state))
+                .inside(PAYMENT)?,
+            rate: payment.rate.try_into().inside("rate").inside(PAYMENT)?,
+            balance: payment.balance.try_into().inside("balance").inside(PAYMENT)?,
+            unsettled: payment.unsettled.try_into().inside("unsettled").inside(PAYMENT)?,
+            withdrawn: payment.withdrawn.try_into().inside("withdrawn").inside(PAYMENT)?,
+        })
+    }
+}
+
+impl TryFrom<cert::CertificateResponse> for domain::Certificate {
+    type Error = FieldError;
+
+    fn try_from(answer: cert::CertificateResponse) -> Result<Self, FieldError> {
+        let certificate = answer.certificate;
+        let text = |bytes: Vec<u8>, name: &str| {
+            String::from_utf8(bytes).map_err(|_| FieldError::new(name, "is not text"))
+        };
+        Ok(Self {
+            serial: answer.serial,
+            state: state(
+                certificate.state,
+                domain::CertificateState::from_number(certificate.state),
+            )
+            .inside("certificate")?,
+            certificate: text(certificate.cert, "cert").inside("certificate")?,
+            public_key: text(certificate.pubkey, "pubkey").inside("certificate")?,
         })
     }
 }

@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use lessor::{
     domain::{
-        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, Height, Lease, LeaseId,
-        MarketParams, Order, Provider as ChainProvider, inventory::Inventory,
+        Address, AuditedAttributes, Bid, BidState, Certificate, Coin, Deployment, Height, Lease,
+        LeaseId, LeaseState, MarketParams, Order, Payment, Provider as ChainProvider,
+        inventory::Inventory,
     },
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Cluster,
@@ -97,6 +98,13 @@ impl Chain for FakeChain {
         let leases = self.leases.lock().unwrap().clone();
         self.seen(leases.into_iter().filter(|lease| lease.id.deployment() == id).collect())
     }
+    async fn payments(
+        &self,
+        _: &lessor::domain::DeploymentId,
+        _: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
+        self.seen(Vec::new())
+    }
     async fn open_orders(&self, _: Height) -> Result<Seen<Vec<Order>>, ChainError> {
         self.seen(Vec::new())
     }
@@ -113,6 +121,14 @@ impl Chain for FakeChain {
         _: &Address,
         _: Height,
     ) -> Result<Seen<Vec<Lease>>, ChainError> {
+        self.seen(Vec::new())
+    }
+    async fn provider_payments(
+        &self,
+        _: &Address,
+        _: LeaseState,
+        _: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
         self.seen(Vec::new())
     }
     async fn provider(
@@ -136,6 +152,13 @@ impl Chain for FakeChain {
             min_reclamation_window_s: 0,
             max_reclamation_window_s: 0,
         })
+    }
+    async fn certificates(
+        &self,
+        _: &Address,
+        _: Height,
+    ) -> Result<Seen<Vec<Certificate>>, ChainError> {
+        self.seen(Vec::new())
     }
     async fn account(
         &self,

@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use lessor::{
     devnet::{genesis::CHAIN_ID, ledger::Snapshot},
     domain::{
-        Address, AuditedAttributes, Bid, BidState, Coin, Deployment, DeploymentId, Height, Lease,
-        LeaseState, MarketParams, Order, OrderState, Provider,
+        Address, AuditedAttributes, Bid, BidState, Certificate, Coin, Deployment, DeploymentId,
+        Height, Lease, LeaseState, MarketParams, Order, OrderState, Payment, Provider,
     },
     event::envelope::BlockEvent,
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Included, Indexer,
         Missed, Refusal, Seen, Tip,
     },
-    wire::{audit, cosmos, deployment, market, provider},
+    wire::{audit, cert, cosmos, deployment, market, provider},
 };
 
 use super::{
@@ -177,6 +177,22 @@ impl Chain for Node {
         Ok(seen(&state, leases.map(|answer| answer.lease.try_into().unwrap()).collect()))
     }
 
+    async fn payments(
+        &self,
+        id: &DeploymentId,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
+        let (state, _) = self.state("payments", &id.to_string(), at_least).await?;
+        let filters = market::LeaseFilters {
+            owner: id.owner.to_string(),
+            dseq: id.dseq,
+            ..Default::default()
+        };
+        let pages = pages(&state, market::QueryLeasesRequest { filters, pagination: None });
+        let leases = pages.into_iter().flat_map(|page| page.leases);
+        Ok(seen(&state, leases.map(|answer| answer.try_into().unwrap()).collect()))
+    }
+
     async fn open_orders(&self, at_least: Height) -> Result<Seen<Vec<Order>>, ChainError> {
         let (state, _) = self.state("open orders", "", at_least).await?;
         let filters =
@@ -214,6 +230,23 @@ impl Chain for Node {
         Ok(seen(&state, leases))
     }
 
+    async fn provider_payments(
+        &self,
+        provider: &Address,
+        wanted: LeaseState,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Payment>>, ChainError> {
+        let (state, _) = self.state("provider payments", "", at_least).await?;
+        let filters = market::LeaseFilters {
+            provider: provider.to_string(),
+            state: wanted.to_string(),
+            ..Default::default()
+        };
+        let pages = pages(&state, market::QueryLeasesRequest { filters, pagination: None });
+        let leases = pages.into_iter().flat_map(|page| page.leases);
+        Ok(seen(&state, leases.map(|answer| answer.try_into().unwrap()).collect()))
+    }
+
     async fn provider(
         &self,
         owner: &Address,
@@ -240,6 +273,18 @@ impl Chain for Node {
         let (state, _) = self.state("params", "", at_least).await?;
         let answer = ask(&state, &market::QueryParamsRequest {}).unwrap();
         Ok(seen(&state, answer.params.try_into().unwrap()))
+    }
+
+    async fn certificates(
+        &self,
+        owner: &Address,
+        at_least: Height,
+    ) -> Result<Seen<Vec<Certificate>>, ChainError> {
+        let (state, _) = self.state("certificates", "", at_least).await?;
+        let filter = cert::CertificateFilter { owner: owner.to_string(), ..Default::default() };
+        let pages = pages(&state, cert::QueryCertificatesRequest { filter, pagination: None });
+        let certificates = pages.into_iter().flat_map(|page| page.certificates);
+        Ok(seen(&state, certificates.map(|answer| answer.try_into().unwrap()).collect()))
     }
 
     async fn account(

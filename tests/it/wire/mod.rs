@@ -2,6 +2,7 @@
 
 mod convert;
 mod events;
+mod made;
 mod messages;
 mod node;
 mod signing;
