@@ -153,6 +153,7 @@ impl Dev {
         std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let heartbeat = heartbeat(world.block_interval);
         let devnet = start_world(&data, world).await?;
 
         let feed = relay_key(&data.join("relay.key"))?;
@@ -193,7 +194,7 @@ impl Dev {
         }
         let watch = Watch::new(&settings, provider.clone(), as_in_the_world(&settings))?;
         tasks.spawn(watch.run(stop.clone()));
-        start_relay(&devnet.rpc_url(), &url, &data.join("relay"), feed, &stop, &tasks)?;
+        start_relay(&devnet.rpc_url(), &url, &data.join("relay"), feed, heartbeat, &stop, &tasks)?;
         tasks.close();
         Ok(Self {
             url,
@@ -258,11 +259,17 @@ async fn start_world(
     Ok(running)
 }
 
+/// A quiet chain is heard of before the stream would count as behind it, however fast the world's blocks are.
+fn heartbeat(block_interval: Duration) -> Duration {
+    (block_interval * 10).clamp(Duration::from_secs(1), Duration::from_secs(10))
+}
+
 fn start_relay(
     node: &str,
     gateway: &str,
     data: &Path,
     key: PrivateKey,
+    heartbeat: Duration,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -272,7 +279,7 @@ fn start_relay(
         url: format!("{gateway}/webhooks/{STREAM}").parse()?,
         keys: vec![SigningKey::Private(key)],
     });
-    settings.heartbeat = Duration::from_secs(10);
+    settings.heartbeat = heartbeat;
     let relay = relay::Relay::open(settings, &(Arc::new(host::now) as relay::Clock))?;
     let stop = stop.clone();
     tasks.spawn(async move {

@@ -1,4 +1,4 @@
-//! How much each address has asked of what is open to everyone, in this process.
+//! How much each address has asked of what is open to everyone, in this process: nobody uses up what another has.
 //!
 //! The surprising fact: an address of version 6 counts by its first half, since whoever has one has all that share it.
 
@@ -15,21 +15,36 @@ use jiff::Timestamp;
 
 use super::auth::window::Window;
 
-/// Requests of one address in a minute.
-const MOST: u32 = 120;
 /// The most addresses that are counted one by one; all others share one count.
 const MAX_ADDRESSES: usize = 4096;
 /// Those who have no count of their own.
 const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A count for each address.
-#[derive(Debug, Default)]
-pub(super) struct Callers(Mutex<HashMap<IpAddr, Window>>);
+#[derive(Debug)]
+pub(super) struct Callers {
+    most: u32,
+    windows: Mutex<HashMap<IpAddr, Window>>,
+}
 
 impl Callers {
+    /// Each address has `most` requests a minute.
+    pub(super) fn new(most: u32) -> Self {
+        Self { most, windows: Mutex::default() }
+    }
+
     /// Takes one request of `address`, or says how long there is none.
     pub(super) fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.window(address, now, |window| window.take(self.most, now))
+    }
+
+    /// Whether `address` has one left; if not, how long there is none.
+    pub(super) fn check(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        self.window(address, now, |window| window.check(self.most, now))
+    }
+
+    fn window<T>(&self, address: IpAddr, now: Timestamp, of: impl FnOnce(&mut Window) -> T) -> T {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = shared(address);
         if windows.len() >= MAX_ADDRESSES && !windows.contains_key(&key) {
             windows.retain(|_, window| !window.is_over(now));
@@ -37,7 +52,7 @@ impl Callers {
                 key = OTHERS;
             }
         }
-        windows.entry(key).or_default().take(MOST, now)
+        of(windows.entry(key).or_default())
     }
 }
 
@@ -69,13 +84,15 @@ pub(super) fn address(extensions: &Extensions, headers: &HeaderMap, behind_proxy
 mod tests {
     use super::*;
 
+    const MOST: u32 = 120;
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
     #[test]
     fn one_address_does_not_use_up_what_another_has() {
-        let callers = Callers::default();
+        let callers = Callers::new(MOST);
         let (one, other): (IpAddr, IpAddr) =
             ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         for _ in 0..MOST {
@@ -89,7 +106,7 @@ mod tests {
 
     #[test]
     fn addresses_with_the_same_first_half_are_one_caller_and_memory_has_an_end() {
-        let callers = Callers::default();
+        let callers = Callers::new(MOST);
         for last in 0..MOST {
             let address = format!("2001:db8::{last:x}").parse().unwrap();
             assert_eq!(callers.take(address, at(1000)), Ok(()));
@@ -99,7 +116,7 @@ mod tests {
             let address = Ipv4Addr::from_bits(u32::try_from(number).unwrap() + (1 << 24));
             let _ = callers.take(address.into(), at(1000));
         }
-        assert!(callers.0.lock().unwrap().len() <= MAX_ADDRESSES + 1);
+        assert!(callers.windows.lock().unwrap().len() <= MAX_ADDRESSES + 1);
     }
 
     #[test]

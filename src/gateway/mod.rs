@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     gateway::{
-        auth::{keys::AccountKeys, session::Attempts},
+        auth::{keys::AccountKeys, session},
         board::Board,
         callers::Callers,
     },
@@ -42,6 +42,8 @@ use crate::{
 };
 
 /// Documents of strangers that are checked at once; each keeps a core busy for a moment.
+/// Documents that one address may have checked in a minute.
+const MAX_CHECKS: u32 = 120;
 const MAX_CHECKING: usize = 2;
 
 /// What an operator sets of the gateway.
@@ -68,8 +70,8 @@ pub struct Shared {
     /// Cancelled when the process is to stop: streams end, and no new work is wanted.
     pub shutdown: CancellationToken,
     keys: AccountKeys,
-    /// Wrong operator's tokens lately.
-    attempts: Attempts,
+    /// Who brought wrong operator's tokens lately.
+    attempts: Callers,
     /// What live streams send.
     board: Board,
     /// One tick at a time.
@@ -95,10 +97,10 @@ impl State {
             metrics,
             shutdown,
             keys: AccountKeys::default(),
-            attempts: Attempts::default(),
+            attempts: Callers::new(session::MAX_WRONG),
             board: Board::default(),
             ticking: Semaphore::new(1),
-            callers: Callers::default(),
+            callers: Callers::new(MAX_CHECKS),
             checking: Arc::new(Semaphore::new(MAX_CHECKING)),
         }))
     }

@@ -26,13 +26,12 @@ pub(super) async fn measure(lessor: &Path) -> anyhow::Result<()> {
     let gateway = world.serve(lessor, &[])?;
     let relay = world.relay(&gateway.url)?;
     let http = http_client()?;
-    let ready = format!("{}/readyz", gateway.url);
-    until("a gateway that is ready", || async {
-        Ok(http.get(&ready).send().await?.status().is_success().then_some(()))
+    // Idle means that it has looked at chain and cluster, hears its stream, and nothing happens.
+    let overview = format!("{}/v1/overview", gateway.url);
+    until("a gateway that would bid", || async {
+        Ok((ask(&http, &overview).await?["verdict"] == "bidding").then_some(()))
     })
     .await?;
-    // Idle means that it has looked at chain and cluster, and nothing happened since.
-    tokio::time::sleep(Duration::from_secs(10)).await;
     let idle = gateway.process.resident_mib()?;
     Figure::new("memory_idle", "resident memory of `serve`, idle", idle, "MiB", 1)
         .goal(Goal::AtMost(25.0))

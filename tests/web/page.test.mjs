@@ -163,6 +163,48 @@ test("every number leads to the call behind it", async () => {
   await page.done();
 });
 
+test("a node that is lost is left out, with the reason", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  const { nodes } = await world.get("/v1/inventory");
+  await world.cluster({ do: "lose_node", node: nodes.at(-1).name });
+  // Placing an order asks the cluster.
+  await world.deploy(600);
+  const left = panel(page, "Capacity").locator(".excluded li").filter({ hasText: nodes.at(-1).name });
+  await left.filter({ hasText: "NotReady: the node does not answer" }).waitFor();
+  await world.cluster({ do: "restore_node", node: nodes.at(-1).name });
+  await page.done();
+});
+
+test("what an open bid waits for stands among the deadlines", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  // The lease comes a block after the bid: time enough to see the bid open.
+  await world.chain("interval", { ms: 4000 });
+  const deployed = world.deploy(700);
+  const waits = panel(page, "Deadlines").getByRole("row").filter({ hasText: "700" });
+  await waits.filter({ hasText: "bid" }).waitFor();
+  await world.chain("interval", { ms: 600 });
+  await deployed;
+  await waits.waitFor({ state: "detached" });
+  await page.done();
+});
+
+test("without a stream the page asks every few seconds", async () => {
+  const page = await browser.page(world);
+  await page.route("**/v1/stream", (route) => route.abort());
+  await page.clock.install();
+  await logIn(page, world);
+  await page.locator(".link-polling").waitFor();
+  await world.deploy(800);
+  const asked = page.waitForResponse((response) => response.url().endsWith("/v1/leases"));
+  await page.clock.runFor(11_000);
+  assert.equal((await asked).status(), 200);
+  await row(page, "Leases", 800).filter({ hasText: "running" }).waitFor();
+  assert.equal(await page.locator(".link-stream").count(), 0);
+  await page.done(/ERR_FAILED/);
+});
+
 test("the page goes on after the server was started again", async () => {
   const page = await browser.page(world);
   await page.clock.install();

@@ -66,6 +66,18 @@ export class World {
     return response.json();
   }
 
+  /** Has the world's chain do something: halt, jump, make blocks at another pace. */
+  async chain(what, body) {
+    const { node } = await this.get("/dev");
+    await post(`${node.replace(/\/$/, "")}/devnet/${what}`, body);
+  }
+
+  /** Has something happen to the world's cluster. */
+  async cluster(body) {
+    const { cluster } = await this.get("/dev");
+    await post(`${cluster.replace(/\/$/, "")}/control`, body);
+  }
+
   /** Resolves once the provider bids: a world that has just begun knows neither chain nor cluster. */
   async bids() {
     const until = Date.now() + 20_000;
@@ -107,6 +119,12 @@ export class World {
     writeFileSync(path, text);
     return path;
   }
+}
+
+async function post(url, body) {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  assert.ok(response.ok, `${url}: ${response.status} ${await response.text()}`);
 }
 
 /** The browser, and what it must never do. */

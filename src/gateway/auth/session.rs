@@ -6,7 +6,7 @@
 //!
 //! The one surprising fact: the CSRF value is kept nowhere. It is computed from the cookie.
 
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Refusal, is_operator, window::Window};
+use super::{Refusal, is_operator};
 use crate::{
     gateway::{
         State,
@@ -33,20 +33,10 @@ pub const CSRF: HeaderName = HeaderName::from_static("x-lessor-csrf");
 const LIFE: SignedDuration = SignedDuration::from_hours(12);
 /// The most sessions at once; a new one beyond them ends the oldest.
 const MOST: u32 = 64;
-/// Wrong tokens in a minute before no token is looked at.
-const MAX_WRONG: u32 = 10;
+/// Wrong tokens of one address in a minute before none of its tokens is looked at.
+pub(in crate::gateway) const MAX_WRONG: u32 = 10;
 /// An id's 32 bytes in base64.
 const ID_LENGTH: usize = 43;
-
-/// Wrong tokens lately.
-#[derive(Debug, Default)]
-pub struct Attempts(Mutex<Window>);
-
-impl Attempts {
-    fn window<T>(&self, take: impl FnOnce(&mut Window) -> T) -> T {
-        take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What a browser proves itself with.
 pub struct Ticket {
@@ -126,17 +116,21 @@ fn line(at: Timestamp, action: &str, reason: &str) -> AuditLine {
 /// Opens a session for whoever has the operator's token. Returns the header with its cookie.
 ///
 /// # Errors
-/// `admin_not_configured`; `rate_limited` after too many wrong tokens, of whomever; `credentials_invalid`; when the store
+/// `admin_not_configured`; `rate_limited` after too many wrong tokens of this address; `credentials_invalid`; when the store
 /// gives no answer.
-pub async fn open(state: &State, token: &SecretString) -> Result<HeaderValue, Problem> {
+pub async fn open(
+    state: &State,
+    caller: IpAddr,
+    token: &SecretString,
+) -> Result<HeaderValue, Problem> {
     let Some(known) = &state.settings.admin_token else {
         return Err(Problem::new(Code::AdminNotConfigured));
     };
     let now = state.provider.clock.now();
     let limited = |wait| Problem::new(Code::RateLimited).retry_after(wait);
-    state.attempts.window(|window| window.check(MAX_WRONG, now)).map_err(limited)?;
+    state.attempts.check(caller, now).map_err(limited)?;
     if !is_operator(Some(known), token.expose_secret()) {
-        state.attempts.window(|window| window.take(MAX_WRONG, now)).map_err(limited)?;
+        state.attempts.take(caller, now).map_err(limited)?;
         return Err(Problem::new(Code::CredentialsInvalid));
     }
     let id = random_id(state.provider.entropy.as_ref());

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::gateway::{
-    State,
+    State, callers,
     auth::{
         guard::Operator,
         session::{self, Ticket},
@@ -42,8 +42,8 @@ pub struct SessionView {
 
 /// Sign in.
 ///
-/// The operator's token for a cookie that counts as the operator for 12 hours. Ten wrong tokens in a minute, of whomever, and no
-/// more are looked at until the minute is over.
+/// The operator's token for a cookie that counts as the operator for 12 hours. Ten wrong tokens of one address in a
+/// minute, and none of its tokens is looked at until the minute is over.
 #[utoipa::path(
     post,
     path = "/v1/session",
@@ -59,8 +59,10 @@ pub struct SessionView {
     ]))),
 )]
 pub async fn open(state: State, request: Request) -> Result<Response, Problem> {
+    let caller =
+        callers::address(request.extensions(), request.headers(), state.settings.behind_proxy);
     let login: Login = extract::json(request).await?;
-    let cookie = session::open(&state, &login.token).await?;
+    let cookie = session::open(&state, caller, &login.token).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 

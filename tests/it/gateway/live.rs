@@ -164,6 +164,20 @@ async fn a_change_comes_by_itself_and_the_process_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn a_stream_without_news_says_every_fifteen_seconds_that_it_is_there() {
+    let world = World::new().await;
+    let open = request("GET", "/v1/stream", Some(OPERATOR_TOKEN), Body::empty());
+    let mut reader = Reader::open(&world, open).await;
+    let last = reader.first(8).await.pop().unwrap();
+    let since = std::time::Instant::now();
+    let beat = reader.first(9).await.pop().unwrap();
+    assert!((14..18).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    assert_eq!((beat.name.as_str(), beat.data.as_str()), ("heartbeat", "{}"));
+    assert_eq!(beat.id, last.id, "a heartbeat is no news");
+    assert!(reader.read.contains("\n: heartbeat") || reader.read.contains(":heartbeat"));
+}
+
+#[tokio::test]
 async fn signing_out_ends_the_sessions_streams_and_no_others() {
     let world = World::new().await;
     let (browser, other) = (Browser::new(&world).await, Browser::new(&world).await);

@@ -1,6 +1,8 @@
 //! An operator's browser: signing in and out, what its cookie opens, and what it may not do without the CSRF value.
 
-use axum::{Router, body::Body};
+use std::net::SocketAddr;
+
+use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{Request, header};
 use jiff::SignedDuration;
 use lessor::{
@@ -207,7 +209,7 @@ async fn whoever_signs_out_is_signed_out_everywhere() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_refused_and_after_ten_of_them_nobody_signs_in_for_a_minute() {
+async fn wrong_tokens_are_refused_and_after_ten_of_them_their_address_waits_a_minute_and_no_other() {
     let world = World::new().await;
     for _ in 0..10 {
         let answer = sign_in(&world, "operator-token-of-the-test").await;
@@ -217,6 +219,11 @@ async fn wrong_tokens_are_refused_and_after_ten_of_them_nobody_signs_in_for_a_mi
     let limited = sign_in(&world, OPERATOR_TOKEN).await;
     assert_eq!((limited.status.as_u16(), limited.code().as_str()), (429, "rate_limited"));
     assert_eq!(limited.header("retry-after"), "60");
+    let body = json!({ "token": OPERATOR_TOKEN });
+    let mut elsewhere = json_request("POST", "/v1/session", &body);
+    let peer = SocketAddr::from(([192, 0, 2, 7], 4000));
+    elsewhere.extensions_mut().insert(ConnectInfo(peer));
+    assert_eq!(world.send(elsewhere).await.status, 204);
     world.clock.set(start() + SignedDuration::from_secs(60));
     assert_eq!(sign_in(&world, OPERATOR_TOKEN).await.status, 204);
 }
