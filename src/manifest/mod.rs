@@ -16,6 +16,7 @@ mod canonical;
 mod catalogue;
 mod check;
 mod dialect;
+mod distinct;
 mod explain;
 mod groups;
 mod json;

@@ -129,6 +129,56 @@ pub(super) fn pointer(parent: &str, token: impl fmt::Display) -> String {
     format!("{parent}/{token}")
 }
 
+/// Where a value stands: a step below another place. A pointer is written of it only when something is reported there,
+/// as almost nothing ever is.
+#[derive(Clone, Copy)]
+pub(super) struct At<'p> {
+    above: Option<&'p At<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    /// A pointer.
+    Path(&'p str),
+    Member(&'p str),
+    Item(usize),
+}
+
+impl<'p> At<'p> {
+    /// The place that a pointer names.
+    pub(super) const fn path(pointer: &'p str) -> Self {
+        Self { above: None, step: Step::Path(pointer) }
+    }
+
+    /// A member's place.
+    pub(super) fn member(&'p self, name: &'p str) -> Self {
+        Self { above: Some(self), step: Step::Member(name) }
+    }
+
+    /// An item's place.
+    pub(super) fn item(&'p self, index: usize) -> Self {
+        Self { above: Some(self), step: Step::Item(index) }
+    }
+}
+
+impl From<&At<'_>> for String {
+    fn from(at: &At<'_>) -> Self {
+        let above = at.above.map(Self::from).unwrap_or_default();
+        match at.step {
+            Step::Path(path) => path.to_owned(),
+            Step::Member(name) => pointer(&above, name),
+            Step::Item(index) => pointer(&above, index),
+        }
+    }
+}
+
+impl From<At<'_>> for String {
+    fn from(at: At<'_>) -> Self {
+        Self::from(&at)
+    }
+}
+
 /// Whether `pointer` is `outer` or leads on from it.
 pub(super) fn is_within(pointer: &str, outer: &str) -> bool {
     pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -143,10 +193,20 @@ pub(super) fn is_secret(pointer: &str) -> bool {
 }
 
 /// A piece of the document in quotes, cut to a length that keeps messages readable.
-pub(super) fn quoted(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
+pub(super) const fn quoted(text: &str) -> Quoted<'_> {
+    Quoted(text)
+}
+
+/// See [`quoted`].
+#[derive(Clone, Copy)]
+pub(super) struct Quoted<'t>(&'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(MAX_QUOTED) {
+            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
+            None => write!(f, "{:?}", self.0),
+        }
     }
 }
 
@@ -164,7 +224,7 @@ pub(super) fn nearest_hint<'a>(unknown: &str, known: impl Iterator<Item = &'a st
         (Some((_, name)), _) => format!("; did you mean {}?", quoted(name)),
         (None, 0) => "; none is defined".to_owned(),
         (None, 1..=8) => {
-            let names: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+            let names: Vec<String> = known.iter().map(|name| quoted(name).to_string()).collect();
             format!("; known are {}", names.join(", "))
         }
         (None, _) => String::new(),

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::gateway::{
-    State, callers,
+    State,
     auth::{
         guard::Operator,
         session::{self, Ticket},
     },
-    extract,
+    callers, extract,
     problem::{Code, Problem},
 };
 

@@ -2,12 +2,15 @@
 //!
 //! The surprising fact: the chain declares limits for counts, groups and the total of storage, and enforces none of them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
 use super::names::is_attribute_key;
 use crate::{
     domain::{Amount, Attribute, GroupSpec, ResourceUnit},
-    manifest::violation::{Violation, Violations, pointer, quoted},
+    manifest::{
+        distinct::Distinct,
+        violation::{At, Violation, Violations, quoted},
+    },
 };
 
 /// Limits of one resource unit, both ends included.
@@ -42,17 +45,18 @@ pub fn check_groups(groups: &[GroupSpec]) -> Vec<Violation> {
             .reference("Invalid groups");
     }
     check_denoms(groups, &mut violations);
-    let mut names = HashSet::new();
+    let mut names = Distinct::default();
+    let root = At::path("");
     for (index, group) in groups.iter().enumerate() {
-        let at = pointer("", index);
+        let at = root.item(index);
         if group.name.is_empty() {
             violations
-                .add("group-name-empty", pointer(&at, "name"), "the group has no name")
+                .add("group-name-empty", at.member("name"), "the group has no name")
                 .reference("empty group spec name denomination");
         }
         if !names.insert(&group.name) {
             let message = format!("group {} stands twice", quoted(&group.name));
-            violations.add("duplicate-group", pointer(&at, "name"), message);
+            violations.add("duplicate-group", at.member("name"), message);
         }
         check_group(group, &at, &mut violations);
     }
@@ -81,15 +85,17 @@ fn check_denoms(groups: &[GroupSpec], violations: &mut Violations) {
     }
 }
 
-fn check_group(group: &GroupSpec, at: &str, violations: &mut Violations) {
-    let at = pointer(at, "resources");
+fn check_group(group: &GroupSpec, at: &At<'_>, violations: &mut Violations) {
+    let at = at.member("resources");
+    // Ids that count the units need no set to be unique.
+    let counted = group.units.iter().zip(1..).all(|(unit, id)| unit.resources.id == id);
     let mut ids = HashSet::new();
     for (index, unit) in group.units.iter().enumerate() {
-        let at = pointer(&at, index);
+        let at = at.item(index);
         let id = unit.resources.id;
-        if id == 0 || !ids.insert(id) {
+        if !counted && (id == 0 || !ids.insert(id)) {
             let message = format!("resource id {id} is not allowed: from 1, unique in the group");
-            violations.add("resource-id", format!("{at}/resource/id"), message);
+            violations.add("resource-id", at.member("resource").member("id"), message);
         }
         check_unit(unit, &at, violations);
     }
@@ -113,54 +119,56 @@ fn check_group(group: &GroupSpec, at: &str, violations: &mut Violations) {
                 quoted(&group.name)
             );
             violations
-                .add("group-total", &*at, message)
+                .add("group-total", at, message)
                 .reference(format!("invalid total {name} ({most} > {total} > 0 fails)"));
         }
     }
 }
 
-fn check_unit(unit: &ResourceUnit, at: &str, violations: &mut Violations) {
+fn check_unit(unit: &ResourceUnit, at: &At<'_>, violations: &mut Violations) {
     let resources = &unit.resources;
-    let resource = pointer(at, "resource");
+    let resource = at.member("resource");
     let quantities = [
-        ("cpu/units", "CPU", "milli-CPU", &CPU_MILLI, resources.cpu_milli),
-        ("gpu/units", "GPU", "pieces", &GPU, resources.gpu_units),
-        ("memory/size", "memory", "bytes", &MEMORY, resources.memory_bytes),
+        ("cpu", "units", "CPU", "milli-CPU", &CPU_MILLI, resources.cpu_milli),
+        ("gpu", "units", "GPU", "pieces", &GPU, resources.gpu_units),
+        ("memory", "size", "memory", "bytes", &MEMORY, resources.memory_bytes),
     ];
-    for (part, name, of, limits, found) in quantities {
-        check_quantity(&format!("{resource}/{part}"), name, of, limits, found, violations);
+    for (part, field, name, of, limits, found) in quantities {
+        let at = resource.member(part);
+        check_quantity(&at.member(field), name, of, limits, found, violations);
     }
+    let storage = resource.member("storage");
     for (index, volume) in resources.storage.iter().enumerate() {
-        let at = format!("{resource}/storage/{index}");
-        let name = format!("storage {}", quoted(&volume.name));
-        check_quantity(&format!("{at}/size"), &name, "bytes", &VOLUME, volume.bytes, violations);
+        let at = storage.item(index);
+        let name = format_args!("storage {}", quoted(&volume.name));
+        check_quantity(&at.member("size"), name, "bytes", &VOLUME, volume.bytes, violations);
         check_attributes(&volume.attributes, &at, violations);
     }
-    check_attributes(&resources.cpu_attributes, &pointer(&resource, "cpu"), violations);
-    check_attributes(&resources.memory_attributes, &pointer(&resource, "memory"), violations);
-    let gpu = pointer(&resource, "gpu");
+    check_attributes(&resources.cpu_attributes, &resource.member("cpu"), violations);
+    check_attributes(&resources.memory_attributes, &resource.member("memory"), violations);
+    let gpu = resource.member("gpu");
     check_attributes(&resources.gpu_attributes, &gpu, violations);
     if resources.gpu_units == 0 && !resources.gpu_attributes.is_empty() {
         violations
-            .add("gpu-attributes", pointer(&gpu, "attributes"), "GPU attributes without GPU units")
+            .add("gpu-attributes", gpu.member("attributes"), "GPU attributes without GPU units")
             .reference("error: invalid GPU state. attributes cannot be present if units == 0");
     }
     if resources.storage.is_empty() {
         violations
-            .add("resources-missing", pointer(&resource, "storage"), "storage is missing")
+            .add("resources-missing", storage, "storage is missing")
             .reference("error: invalid unit storage, cannot be nil");
     }
     let price = &unit.price;
     if Amount::from_units(MAX_PRICE).is_ok_and(|most| price.amount > most) {
         let message =
             format!("price {price} is above {MAX_PRICE}, the most for one replica and block");
-        violations.add("price-range", pointer(at, "price"), message);
+        violations.add("price-range", at.member("price"), message);
     }
 }
 
 fn check_quantity(
-    at: &str,
-    name: &str,
+    at: &At<'_>,
+    name: impl fmt::Display,
     unit: &str,
     limits: &Limits,
     found: u64,
@@ -175,18 +183,18 @@ fn check_quantity(
     }
 }
 
-fn check_attributes(attributes: &[Attribute], at: &str, violations: &mut Violations) {
-    let at = pointer(at, "attributes");
-    let mut keys = HashSet::new();
+fn check_attributes(attributes: &[Attribute], at: &At<'_>, violations: &mut Violations) {
+    let at = at.member("attributes");
+    let mut keys = Distinct::default();
     for (index, Attribute { key, .. }) in attributes.iter().enumerate() {
-        let at = pointer(&at, index);
+        let at = at.item(index);
         if !is_attribute_key(key) {
             let message = format!(
                 "attribute key {} is not allowed: 2 to 128 letters, digits, '_', '/', '.', '-', a letter first, \
                  perhaps '*' last",
                 quoted(key)
             );
-            violations.add("attribute-key", &*at, message);
+            violations.add("attribute-key", at, message);
         }
         if !keys.insert(key) {
             violations.add(

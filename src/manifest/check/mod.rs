@@ -13,8 +13,9 @@ use std::{collections::HashSet, fmt};
 pub use groups::check_groups;
 
 use super::{
+    distinct::Distinct,
     model::{Expose, Group, List, Manifest, Service},
-    violation::{Violation, Violations, pointer, quoted},
+    violation::{At, Quoted, Violation, Violations, pointer, quoted},
 };
 
 /// The hostnames of one service's HTTP exposes.
@@ -118,16 +119,17 @@ impl fmt::Display for Hex<'_> {
 /// The rules of a manifest that has groups.
 fn check_content(manifest: &Manifest, violations: &mut Violations) {
     let mut hostnames = HashSet::new();
-    let mut names = HashSet::new();
+    let mut names = Distinct::default();
+    let root = At::path("");
     for (index, group) in manifest.groups.iter().enumerate() {
-        let at = pointer("", index);
+        let at = root.item(index);
         check_group(group, &at, &mut hostnames, violations);
         if !names.insert(group.name.as_str()) {
             let name = quoted(&group.name);
             violations
                 .add(
                     "duplicate-group",
-                    pointer(&at, "name"),
+                    at.member("name"),
                     format!("group {name} stands twice; names of groups are unique"),
                 )
                 .reference(format!("invalid manifest: duplicate group {name}"));
@@ -148,15 +150,15 @@ fn check_content(manifest: &Manifest, violations: &mut Violations) {
 
 fn check_group<'a>(
     group: &'a Group,
-    at: &str,
+    at: &At<'_>,
     hostnames: &mut HashSet<&'a str>,
     violations: &mut Violations,
 ) {
     let name = quoted(&group.name);
-    let services = pointer(at, "services");
+    let services = at.member("services");
     if group.services.is_empty() {
         violations
-            .add("group-empty", &*services, format!("group {name} has no services"))
+            .add("group-empty", services, format!("group {name} has no services"))
             .reference(format!("invalid manifest: group {name} contains no services"));
     }
     let mut neighbours = group.services.iter().zip(group.services.iter().skip(1));
@@ -164,7 +166,7 @@ fn check_group<'a>(
         violations
             .add(
                 "services-not-sorted",
-                &*services,
+                services,
                 format!(
                     "services of group {name} are not sorted by name: {} stands before {}",
                     quoted(&one.name),
@@ -174,13 +176,13 @@ fn check_group<'a>(
             .reference(format!("invalid manifest: group {name} services is not sorted"));
     }
     for (index, service) in group.services.iter().enumerate() {
-        check_service(service, &pointer(&services, index), hostnames, violations);
+        check_service(service, &services.item(index), hostnames, violations);
     }
 }
 
 fn check_service<'a>(
     service: &'a Service,
-    at: &str,
+    at: &At<'_>,
     hostnames: &mut HashSet<&'a str>,
     violations: &mut Violations,
 ) {
@@ -190,27 +192,28 @@ fn check_service<'a>(
             "service name {name} is not allowed: lower-case letters, digits and inner dashes, a letter first"
         );
         violations
-            .add("service-name", pointer(at, "name"), message)
+            .add("service-name", at.member("name"), message)
             .reference(format!("invalid manifest: service {name} name is invalid"));
     }
     if service.image.is_empty() {
         violations
-            .add("image-empty", pointer(at, "image"), format!("service {name} names no image"))
+            .add("image-empty", at.member("image"), format!("service {name} names no image"))
             .reference(format!("invalid manifest: service {name} has empty image name"));
     }
     check_resources(service, at, violations);
+    let env = at.member("env");
     for (index, variable) in service.env.iter().enumerate() {
-        check_env(variable, &name, &format!("{at}/env/{index}"), violations);
+        check_env(variable, name, &env.item(index), violations);
     }
-    check_exposes(&service.expose, &name, at, hostnames, violations);
+    check_exposes(&service.expose, name, at, hostnames, violations);
 }
 
-fn check_resources(service: &Service, at: &str, violations: &mut Violations) {
+fn check_resources(service: &Service, at: &At<'_>, violations: &mut Violations) {
     let resources = &service.resources;
-    let at = pointer(at, "resources");
+    let at = at.member("resources");
     if resources.id == 0 {
         violations
-            .add("resources-id", pointer(&at, "id"), "resources need an id from 1")
+            .add("resources-id", at.member("id"), "resources need an id from 1")
             .reference("resources ID must be > 0");
     }
     let parts = [
@@ -222,11 +225,8 @@ fn check_resources(service: &Service, at: &str, violations: &mut Violations) {
     ];
     for (part, missing, reference) in parts {
         if missing {
-            let reported = violations.add(
-                "resources-missing",
-                pointer(&at, part),
-                format!("{part} is missing"),
-            );
+            let reported =
+                violations.add("resources-missing", at.member(part), format!("{part} is missing"));
             if let Some(text) = reference {
                 reported.reference(text);
             }
@@ -235,7 +235,7 @@ fn check_resources(service: &Service, at: &str, violations: &mut Violations) {
 }
 
 /// The message repeats a variable's name only when there is a value to tell it from: without `=` it may be a secret.
-fn check_env(variable: &str, service: &str, at: &str, violations: &mut Violations) {
+fn check_env(variable: &str, service: Quoted<'_>, at: &At<'_>, violations: &mut Violations) {
     let (name, has_value) = match variable.split_once('=') {
         Some((name, _)) => (name, true),
         None => (variable, false),
@@ -260,18 +260,18 @@ fn check_env(variable: &str, service: &str, at: &str, violations: &mut Violation
 
 fn check_exposes<'a>(
     exposes: &'a List<Expose>,
-    service: &str,
-    at: &str,
+    service: Quoted<'_>,
+    at: &At<'_>,
     hostnames: &mut HashSet<&'a str>,
     violations: &mut Violations,
 ) {
-    let at = pointer(at, "expose");
-    let prefix = format!("invalid manifest: service {service}");
+    let at = at.member("expose");
+    let prefix = format_args!("invalid manifest: service {service}");
     if !exposes.is_sorted_by(|a, b| a.order() <= b.order()) {
         violations
             .add(
                 "expose-not-sorted",
-                &*at,
+                at,
                 format!(
                     "exposes of service {service} are not sorted by service, port, protocol, global first"
                 ),
@@ -279,12 +279,12 @@ fn check_exposes<'a>(
             .reference(format!("{prefix}: expose is not sorted"));
     }
     for (index, expose) in exposes.iter().enumerate() {
-        let at = pointer(&at, index);
+        let at = at.item(index);
         if !(1..=65535).contains(&expose.port) {
             violations
                 .add(
                     "port-range",
-                    pointer(&at, "port"),
+                    at.member("port"),
                     format!("port {} of service {service} is not in 1 to 65535", expose.port),
                 )
                 .reference(format!("{prefix}: port value must be 0 < value <= 65535 "));
@@ -294,21 +294,22 @@ fn check_exposes<'a>(
             violations
                 .add(
                     "unknown-protocol",
-                    pointer(&at, "proto"),
+                    at.member("proto"),
                     format!("protocol {proto} of service {service} is neither TCP nor UDP"),
                 )
                 .reference(format!("{prefix}: protocol {proto} unknown"));
         }
+        let hosts = at.member("hosts");
         for (index, host) in expose.hosts.iter().enumerate() {
-            check_host(host, service, &format!("{at}/hosts/{index}"), hostnames, violations);
+            check_host(host, service, &hosts.item(index), hostnames, violations);
         }
     }
 }
 
 fn check_host<'a>(
     host: &'a str,
-    service: &str,
-    at: &str,
+    service: Quoted<'_>,
+    at: &At<'_>,
     hostnames: &mut HashSet<&'a str>,
     violations: &mut Violations,
 ) {

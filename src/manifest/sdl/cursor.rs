@@ -432,9 +432,9 @@ impl<'t> Names<'t> {
 /// A scalar as a message shows it: text in quotes tells `"2.0"` from `2.0`.
 fn scalar_shown(scalar: &Scalar<'_>) -> String {
     match scalar.tag {
-        ScalarTag::Str => quoted(&scalar.text),
+        ScalarTag::Str => quoted(&scalar.text).to_string(),
         _ if scalar.text.is_empty() => "null".to_owned(),
-        _ if matches!(scalar.to_js(), Ok(JsValue::Text(_))) => quoted(&scalar.text),
+        _ if matches!(scalar.to_js(), Ok(JsValue::Text(_))) => quoted(&scalar.text).to_string(),
         _ => scalar.text.chars().take(64).collect(),
     }
 }

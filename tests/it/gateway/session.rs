@@ -209,7 +209,8 @@ async fn whoever_signs_out_is_signed_out_everywhere() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_refused_and_after_ten_of_them_their_address_waits_a_minute_and_no_other() {
+async fn wrong_tokens_are_refused_and_after_ten_of_them_their_address_waits_a_minute_and_no_other()
+{
     let world = World::new().await;
     for _ in 0..10 {
         let answer = sign_in(&world, "operator-token-of-the-test").await;

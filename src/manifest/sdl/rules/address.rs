@@ -6,10 +6,13 @@ use super::super::{
     document::Document,
     service::{Expose, Service, To},
 };
+use super::SERVICES;
 use crate::manifest::{
     Dialect,
-    violation::{Violations, nearest_hint, pointer, quoted},
+    violation::{At, Violations, nearest_hint, quoted},
 };
+
+static ENDPOINTS: At<'_> = At::path("/endpoints");
 
 /// What all services share: leased addresses and their ports.
 #[derive(Default)]
@@ -29,7 +32,7 @@ impl Addresses<'_> {
             violations
                 .add(
                     "endpoint-not-used",
-                    pointer("/endpoints", name),
+                    ENDPOINTS.member(name),
                     format!("endpoint {name_shown} is declared, but no expose uses it"),
                 )
                 .reference(format!("SDL invalid: endpoint {name_shown} declared but never used"));
@@ -39,13 +42,13 @@ impl Addresses<'_> {
 
 pub(super) fn check_endpoints(document: &Document, violations: &mut Violations) {
     for (name, kind) in &document.endpoints {
-        let at = pointer("/endpoints", name);
+        let at = ENDPOINTS.member(name);
         let shown = quoted(name);
         if !is_endpoint_name(name) {
             violations
                 .add(
                     "endpoint-name",
-                    &*at,
+                    at,
                     format!(
                         "endpoint {shown} is not allowed: at least two of lower-case letters, digits, '-', '_', a letter \
                          first"
@@ -62,7 +65,7 @@ pub(super) fn check_endpoints(document: &Document, violations: &mut Violations) 
             violations
                 .add(
                     "endpoint-kind",
-                    pointer(&at, "kind"),
+                    at.member("kind"),
                     format!("endpoint {shown} must be of kind ip, found {}", quoted(kind)),
                 )
                 .reference(reference);
@@ -87,10 +90,13 @@ pub(super) fn check_service<'d>(
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,
 ) {
-    let at = format!("{}/expose", pointer("/services", service_name));
+    let at = SERVICES.member(service_name);
+    let exposes = at.member("expose");
     for expose in &service.expose {
+        let at = exposes.item(expose.index);
+        let all_to = at.member("to");
         for to in expose.to.iter().filter(|to| !to.ip.is_empty()) {
-            let at = format!("{at}/{}/to/{}", expose.index, to.index);
+            let at = all_to.item(to.index);
             check_address(document, service_name, to, &at, violations);
             addresses.used.insert(&to.ip);
             take_port(document, service_name, expose, to, &at, addresses, violations);
@@ -102,7 +108,7 @@ fn check_address(
     document: &Document,
     service: &str,
     to: &To,
-    at: &str,
+    at: &At<'_>,
     violations: &mut Violations,
 ) {
     let (service, ip) = (quoted(service), quoted(&to.ip));
@@ -116,7 +122,7 @@ fn check_address(
     if !document.endpoints.contains_key(&to.ip) {
         let hint = nearest_hint(&to.ip, document.endpoints.keys().map(String::as_str));
         violations
-            .add("unknown-endpoint", pointer(at, "ip"), format!("no endpoint {ip}{hint}"))
+            .add("unknown-endpoint", at.member("ip"), format!("no endpoint {ip}{hint}"))
             .reference(format!(
                 "SDL invalid: error on service {service} no endpoint named {ip} exists"
             ));
@@ -139,7 +145,7 @@ fn take_port<'d>(
     service_name: &'d str,
     expose: &'d Expose,
     to: &'d To,
-    at: &str,
+    at: &At<'_>,
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,
 ) {

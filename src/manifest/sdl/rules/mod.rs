@@ -20,8 +20,13 @@ use super::{
 use crate::manifest::{
     Dialect,
     model::Credentials,
-    violation::{Violations, nearest_hint, pointer, quoted},
+    violation::{At, Violations, nearest_hint, pointer, quoted},
 };
+
+/// The sections whose members are spoken of.
+static SERVICES: At<'_> = At::path("/services");
+static DEPLOYMENT: At<'_> = At::path("/deployment");
+static COMPUTE: At<'_> = At::path("/profiles/compute");
 
 /// When the next replica may be tried.
 const NEXT_CASES: [&str; 10] =
@@ -44,8 +49,10 @@ pub(super) fn check(document: &Document, violations: &mut Violations) {
             .reference(malformed.reference);
     }
     address::check_endpoints(document, violations);
-    let mut addresses =
-        Addresses { placements: placements_in_use(document), ..Addresses::default() };
+    let mut addresses = Addresses::default();
+    if document.dialect.is_npm() {
+        addresses.placements = placements_in_use(document);
+    }
     for (service_name, placements) in &document.deployment {
         let service = document.services.get(service_name);
         if let (Some(service), Some(placement)) = (service, placements.keys().next()) {
@@ -72,7 +79,7 @@ pub(super) fn check(document: &Document, violations: &mut Violations) {
 fn check_services_deployed(document: &Document, violations: &mut Violations) {
     for name in document.services.keys().filter(|name| !document.deployment.contains_key(*name)) {
         let message = format!("service {} is not deployed; add it to /deployment", quoted(name));
-        violations.add("service-not-deployed", pointer("/services", name), message);
+        violations.add("service-not-deployed", SERVICES.member(name), message);
     }
 }
 
@@ -84,21 +91,22 @@ fn check_service(
     placement: &str,
     violations: &mut Violations,
 ) {
-    let at = pointer("/services", name);
+    let at = SERVICES.member(name);
+    let exposes = at.member("expose");
     for expose in &service.expose {
-        let at = format!("{at}/expose/{}", expose.index);
-        let proto = expose.proto.to_ascii_uppercase();
-        if dialect == Dialect::Go && !matches!(proto.as_str(), "" | "TCP" | "UDP") {
+        let at = exposes.item(expose.index);
+        let known = ["", "TCP", "UDP"].iter().any(|name| expose.proto.eq_ignore_ascii_case(name));
+        if dialect == Dialect::Go && !known {
             let message = format!("protocol {} is neither tcp nor udp", quoted(&expose.proto));
             violations
-                .add("unknown-protocol", pointer(&at, "proto"), message)
+                .add("unknown-protocol", at.member("proto"), message)
                 .reference("unsupported service protocol");
         }
-        check_http_options(&expose.http, &pointer(&at, "http_options"), violations);
+        check_http_options(&expose.http, &at.member("http_options"), violations);
     }
     if let Some(credentials) = &service.credentials {
         let place = format!("{name}.{placement}");
-        let at = pointer(&at, "credentials");
+        let at = at.member("credentials");
         match dialect {
             Dialect::Go => check_credentials(credentials, &place, &at, violations),
             Dialect::Npm | Dialect::NpmHead => {
@@ -111,48 +119,30 @@ fn check_service(
     {
         let tee = quoted(&params.tee);
         violations
-            .add("tee", format!("{at}/params/tee"), format!("tee {tee} is neither cpu nor cpu-gpu"))
+            .add(
+                "tee",
+                at.member("params").member("tee"),
+                format!("tee {tee} is neither cpu nor cpu-gpu"),
+            )
             .reference(format!("sdl: unsupported tee type: {tee} (allowed: cpu, cpu-gpu)"));
     }
 }
 
-fn check_http_options(options: &HttpOptions, at: &str, violations: &mut Violations) {
+fn check_http_options(options: &HttpOptions, at: &At<'_>, violations: &mut Violations) {
+    let HttpOptions { max_body_size, proxy_buffer_size, read_timeout, send_timeout, .. } = options;
     let limited = [
-        (
-            "max_body_size",
-            options.max_body_size.unwrap_or_default(),
-            MAX_BODY_SIZE,
-            "body size",
-            "bytes",
-        ),
-        (
-            "proxy_buffer_size",
-            options.proxy_buffer_size.unwrap_or_default(),
-            MAX_PROXY_BUFFER,
-            "proxy buffer size",
-            "bytes",
-        ),
-        (
-            "read_timeout",
-            options.read_timeout.unwrap_or_default(),
-            MAX_TIMEOUT_MS,
-            "read timeout",
-            "ms",
-        ),
-        (
-            "send_timeout",
-            options.send_timeout.unwrap_or_default(),
-            MAX_TIMEOUT_MS,
-            "send timeout",
-            "ms",
-        ),
+        ("max_body_size", max_body_size, MAX_BODY_SIZE, "body size", "bytes"),
+        ("proxy_buffer_size", proxy_buffer_size, MAX_PROXY_BUFFER, "proxy buffer size", "bytes"),
+        ("read_timeout", read_timeout, MAX_TIMEOUT_MS, "read timeout", "ms"),
+        ("send_timeout", send_timeout, MAX_TIMEOUT_MS, "send timeout", "ms"),
     ];
     for (member, found, most, name, unit) in limited {
+        let found = found.unwrap_or_default();
         if found > most {
             violations
                 .add(
                     "http-option-range",
-                    pointer(at, member),
+                    at.member(member),
                     format!("{member} is {found} {unit}, at most {most} are allowed"),
                 )
                 .reference(format!(
@@ -160,7 +150,7 @@ fn check_http_options(options: &HttpOptions, at: &str, violations: &mut Violatio
                 ));
         }
     }
-    let at = pointer(at, "next_cases");
+    let at = at.member("next_cases");
     let cases = options.next_cases.as_deref().unwrap_or_default();
     for (index, case) in cases.iter().enumerate() {
         if !violations.is_full() && !NEXT_CASES.contains(&case.as_str()) {
@@ -168,7 +158,7 @@ fn check_http_options(options: &HttpOptions, at: &str, violations: &mut Violatio
             violations
                 .add(
                     "next-case",
-                    pointer(&at, index),
+                    at.item(index),
                     format!("next case {} is not known{hint}", quoted(case)),
                 )
                 .reference(format!("next case is unknown: {case:?}"));
@@ -184,7 +174,7 @@ fn check_http_options(options: &HttpOptions, at: &str, violations: &mut Violatio
 fn check_credentials(
     credentials: &Credentials,
     place: &str,
-    at: &str,
+    at: &At<'_>,
     violations: &mut Violations,
 ) {
     let Credentials { host, username, password, .. } = credentials;
@@ -197,7 +187,7 @@ fn check_credentials(
             violations
                 .add(
                     "credentials",
-                    pointer(at, member),
+                    at.member(member),
                     format!("credentials have no {member}; host, username and password are wanted"),
                 )
                 .reference(format!("SDL invalid: {place}: service Credentials missing {name}"));
@@ -206,7 +196,7 @@ fn check_credentials(
 }
 
 /// npm's rule: no blank needs to be there, but so many characters.
-fn check_credential_lengths(credentials: &Credentials, at: &str, violations: &mut Violations) {
+fn check_credential_lengths(credentials: &Credentials, at: &At<'_>, violations: &mut Violations) {
     let Credentials { host, email, username, password } = credentials;
     // An email that does not stand there is empty, and one that does has been seen by the reader.
     for (member, value, least) in [
@@ -218,7 +208,7 @@ fn check_credential_lengths(credentials: &Credentials, at: &str, violations: &mu
         let absent = member == "email" && value.is_empty();
         if !absent && value.chars().count() < least {
             let message = format!("{member} of credentials has less than {least} characters");
-            violations.add("credentials", pointer(at, member), message);
+            violations.add("credentials", at.member(member), message);
         }
     }
 }
@@ -234,7 +224,8 @@ fn check_place<'d>(
     }
     let Place { service_name, placement_name, deployed } = *place;
     let known = document.services.get(service_name);
-    let at = pointer(&pointer("/deployment", service_name), placement_name);
+    let at = DEPLOYMENT.member(service_name);
+    let at = at.member(placement_name);
     let price =
         document.placements.get(placement_name).and_then(|to| to.pricing.get(&deployed.profile));
     let lacks_price = price.is_some_and(Option::is_none) && {
@@ -244,7 +235,7 @@ fn check_place<'d>(
     };
     let mut unknown =
         |code, token: Option<&str>, what: &str, of: &str, hint: String, text: String| {
-            let at = token.map_or_else(|| at.clone(), |token| pointer(&at, token));
+            let at = token.map_or(at, |token| at.member(token));
             violations
                 .add(code, at, format!("no {what} {}{hint}", quoted(of)))
                 .reference(format!("SDL invalid: {service_name}.{placement_name}: {text}"));
@@ -313,19 +304,20 @@ fn placements_in_use(document: &Document) -> HashSet<&str> {
 /// npm's rule for the profiles in use: units, even the text `"0"`, and attributes with a vendor need each other.
 fn check_gpu(resources: &Resources, profile: &str, violations: &mut Violations) {
     let Some(gpu) = &resources.gpu else { return };
-    let at = format!("{}/resources/gpu", pointer("/profiles/compute", profile));
     let message = match (gpu.counted, &gpu.attributes) {
         (false, Some(_)) => "GPU attributes without GPU units",
         (true, None) => "GPU units need attributes that name a vendor",
         (true, Some(_)) if !gpu.vendor => "GPU attributes name no vendor",
         _ => return,
     };
-    violations.add("gpu-attributes", at, message);
+    let at = COMPUTE.member(profile);
+    violations.add("gpu-attributes", at.member("resources").member("gpu"), message);
 }
 
 /// A profile that is used must have CPU, memory and storage.
 fn check_compute(compute: &Compute, profile: &str, violations: &mut Violations) {
-    let at = format!("{}/resources", pointer("/profiles/compute", profile));
+    let at = COMPUTE.member(profile);
+    let at = at.member("resources");
     let Some(resources) = &compute.resources else {
         violations.add("resources-missing", at, "the compute profile has no resources");
         return;
@@ -338,7 +330,7 @@ fn check_compute(compute: &Compute, profile: &str, violations: &mut Violations) 
     for (part, name, missing) in parts {
         if missing {
             violations
-                .add("resources-missing", pointer(&at, part), format!("{part} is missing"))
+                .add("resources-missing", at.member(part), format!("{part} is missing"))
                 .reference(format!("error: invalid unit {name}, cannot be nil"));
         }
     }
@@ -356,7 +348,7 @@ fn check_tee(
         violations
             .add(
                 "tee",
-                format!("{}/params/tee", pointer("/services", service_name)),
+                SERVICES.member(service_name).member("params").member("tee"),
                 "tee cpu-gpu needs GPU units in the compute profile",
             )
             .reference(
@@ -381,7 +373,7 @@ fn check_tee_conflicts(document: &Document, violations: &mut Violations) {
                 violations
                     .add(
                         "tee",
-                        format!("{}/params/tee", pointer("/services", service_name)),
+                        SERVICES.member(service_name).member("params").member("tee"),
                         format!("placement {group} has services with tee {a} and {b}; one per placement"),
                     )
                     .reference(format!(

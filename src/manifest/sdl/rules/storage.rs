@@ -7,9 +7,10 @@ use super::super::{
     profile::{Disk, Resources},
     service::{Params, Service},
 };
+use super::SERVICES;
 use crate::manifest::{
     Dialect,
-    violation::{Violations, nearest_hint, pointer, quoted},
+    violation::{Violations, nearest_hint, quoted},
 };
 
 /// The volumes of a profile and where a service mounts them.
@@ -20,6 +21,10 @@ pub(super) fn check(
     resources: &Resources,
     violations: &mut Violations,
 ) {
+    let mounted = service.params.as_ref().is_some_and(|params| !params.storage.is_empty());
+    if !mounted && !resources.storage.iter().any(|disk| disk.persistent) {
+        return;
+    }
     // npm finds a volume only by a name that the document gives it.
     let named = resources.storage.iter().filter(|disk| disk.named);
     let volumes: BTreeMap<&str, &Disk> =
@@ -32,14 +37,13 @@ pub(super) fn check(
         return;
     }
     let version = document.version;
-    let mounted = service.params.as_ref().is_some_and(|params| !params.storage.is_empty());
     let persistent = volumes.values().find(|disk| disk.persistent);
     if let (Version::V20, false, Some(disk)) = (version, mounted, persistent) {
         let name = &disk.volume.name;
         violations
             .add(
                 "mount-missing",
-                format!("{}/params", pointer("/services", service_name)),
+                SERVICES.member(service_name).member("params"),
                 format!(
                     "volume {} is persistent, so service {} must mount it under params.storage",
                     quoted(name),
@@ -70,8 +74,8 @@ fn check_each_mounted(
                 quoted(&disk.volume.name),
                 quoted(service_name)
             );
-            let at = format!("{}/params", pointer("/services", service_name));
-            violations.add("mount-missing", at, message);
+            let at = SERVICES.member(service_name);
+            violations.add("mount-missing", at.member("params"), message);
         }
     }
 }
@@ -83,13 +87,15 @@ fn check_mounts(
     volumes: &BTreeMap<&str, &Disk>,
     violations: &mut Violations,
 ) {
-    let at = format!("{}/params/storage", pointer("/services", service_name));
+    let service = SERVICES.member(service_name);
+    let params_at = service.member("params");
+    let storage = params_at.member("storage");
     let mut paths = HashMap::new();
     for (name, mount) in &params.storage {
         if violations.is_full() {
             return;
         }
-        let at = pointer(&at, name);
+        let at = storage.member(name);
         let Some(disk) = volumes.get(name.as_str()) else {
             let hint = nearest_hint(name, volumes.keys().copied());
             violations
@@ -101,7 +107,7 @@ fn check_mounts(
         };
         if document.dialect == Dialect::Go && !mount.path.starts_with('/') {
             let message = format!("mount {} is not an absolute path", quoted(&mount.path));
-            violations.add("mount-path", pointer(&at, "mount"), message).reference(format!(
+            violations.add("mount-path", at.member("mount"), message).reference(format!(
                 "SDL invalid: invalid value for \"service.{service_name}.params.{name}.mount\" parameter. expected \
                  absolute path"
             ));
@@ -111,7 +117,7 @@ fn check_mounts(
             violations
                 .add(
                     "duplicate-mount",
-                    pointer(&at, "mount"),
+                    at.member("mount"),
                     format!("mount {path} is already taken by volume {}", quoted(other)),
                 )
                 .reference(format!(
@@ -122,7 +128,7 @@ fn check_mounts(
         let strict = document.dialect == Dialect::Go && document.version == Version::V21;
         if strict && mount.read_only && on_ram {
             violations
-                .add("ram-read-only", pointer(&at, "readOnly"), "storage of class ram cannot be read-only")
+                .add("ram-read-only", at.member("readOnly"), "storage of class ram cannot be read-only")
                 .reference(format!(
                     "SDL invalid: services.{service_name}.params.storage.{name} has readOnly=true which is not allowed \
                      for storage class \"ram\""
