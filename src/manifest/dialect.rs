@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compiled, Violation, compile};
+use super::{Compiled, Sdl, Violation};
 
 /// Whose rules a document is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -65,20 +65,9 @@ impl FromStr for Dialect {
 /// What one dialect made of a document: its result, or what is wrong with it.
 pub type Reading = (Dialect, Result<Compiled, Vec<Violation>>);
 
-/// Reads a document the way that gives the hash of a deployment.
-///
-/// # Errors
-/// Every reading in the order of [`Dialect::ALL`], when none gives this hash: their hashes and violations say why.
-pub fn compile_for_hash(
-    text: &str,
-    on_chain: &[u8; 32],
-) -> Result<(Dialect, Compiled), Vec<Reading>> {
-    let mut others = Vec::new();
-    for dialect in Dialect::ALL {
-        match compile(text, dialect) {
-            Ok(compiled) if compiled.hash == *on_chain => return Ok((dialect, compiled)),
-            other => others.push((dialect, other)),
-        }
-    }
-    Err(others)
+/// Every reading of a document, in the order of [`Dialect::ALL`]: what a tenant uploads as SDL is taken by the one that
+/// gives the hash on chain.
+pub fn readings(text: &str) -> [Reading; 3] {
+    let sdl = Sdl::parse(text);
+    Dialect::ALL.map(|dialect| (dialect, sdl.compile(dialect)))
 }

@@ -28,14 +28,14 @@ mod violation;
 
 pub use catalogue::{Form, Rule};
 pub use check::{HttpHosts, check_groups};
-pub use dialect::{Dialect, Reading, UnknownDialect, compile_for_hash};
+pub use dialect::{Dialect, Reading, UnknownDialect, readings};
 pub use explain::{Difference, Explanation, explain};
 pub use groups::{ChainGroups, SignerLists};
 pub use model::{
     Credentials, Expose, Group, HttpOptions, List, Manifest, Mount, Permissions, Quantity, Service,
     ServiceEndpoint, ServiceParams, ServiceResources, ServiceVolume, Size, Tee, Units,
 };
-pub use sdl::{Compiled, compile};
+pub use sdl::{Compiled, Sdl, compile};
 pub use source::{Line, Source};
 pub use verdict::{Verdict, text};
 pub use violation::{MAX_VIOLATIONS, Violation};

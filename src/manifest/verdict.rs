@@ -26,10 +26,7 @@ pub struct Verdict {
 impl Verdict {
     /// Reads an SDL document that may not even be text.
     pub fn of(document: &[u8], dialect: Dialect) -> Self {
-        match text(document).and_then(|text| compile(text, dialect)) {
-            Ok(compiled) => Self::accepted(&compiled),
-            Err(violations) => Self::refused(violations),
-        }
+        text(document).and_then(|text| compile(text, dialect)).into()
     }
 
     /// Of a document that was read.
@@ -53,6 +50,15 @@ impl Verdict {
             manifest: None,
             violations,
             warnings: Vec::new(),
+        }
+    }
+}
+
+impl From<Result<Compiled, Vec<Violation>>> for Verdict {
+    fn from(read: Result<Compiled, Vec<Violation>>) -> Self {
+        match read {
+            Ok(compiled) => Self::accepted(&compiled),
+            Err(violations) => Self::refused(violations),
         }
     }
 }

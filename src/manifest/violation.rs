@@ -110,10 +110,10 @@ impl Reported<'_> {
     }
 
     /// Attaches a position in the source text.
-    pub(super) fn at(self, line: usize, column: usize) {
+    pub(super) fn at(self, line: impl TryInto<u32>, column: impl TryInto<u32>) {
         if let Some(violation) = self.0 {
-            violation.line = u32::try_from(line).ok();
-            violation.column = u32::try_from(column).ok();
+            violation.line = line.try_into().ok();
+            violation.column = column.try_into().ok();
         }
     }
 }

@@ -10,20 +10,18 @@ use data_encoding::HEXLOWER;
 use crate::manifest::{Compiled, Difference, Explanation, Source, Verdict, Violation};
 
 /// Everything that is wrong with a document or questionable about it, styled for a terminal.
-pub(super) fn render(file: &str, text: &str, verdict: &Verdict) -> String {
-    let source = Source::new(text);
+pub(super) fn render(file: &str, source: &Source<'_>, verdict: &Verdict) -> String {
     let violations = verdict.violations.iter().map(|violation| (Level::ERROR, violation));
     let warnings = verdict.warnings.iter().map(|warning| (Level::WARNING, warning));
     let mut rendered = String::new();
     for (level, violation) in violations.chain(warnings) {
-        rendered.push_str(&one(file, &source, level, violation));
+        rendered.push_str(&one(file, source, level, violation));
     }
     rendered
 }
 
 /// Where two readings of a document differ, styled for a terminal.
-pub(super) fn differences(file: &str, text: &str, explanation: &Explanation) -> String {
-    let source = Source::new(text);
+pub(super) fn differences(file: &str, source: &Source<'_>, explanation: &Explanation) -> String {
     let Explanation { go, npm, differences } = explanation;
     let outcome = |read: &Result<Compiled, Vec<Violation>>| match read {
         Ok(compiled) => format!("hash {}", HEXLOWER.encode(&compiled.hash)),
@@ -40,7 +38,7 @@ pub(super) fn differences(file: &str, text: &str, explanation: &Explanation) -> 
         let place = Place { file, pointer, at: line.zip(*column) };
         let notes = [("go", go.clone()), ("npm", npm.clone())];
         let title = Level::INFO.with_name("difference").primary_title(*reason).id(*topic);
-        rendered.push_str(&diagnostic(title, &source, &place, notes));
+        rendered.push_str(&diagnostic(title, source, &place, notes));
     }
     rendered
 }

@@ -6,7 +6,7 @@
 mod diagnostic;
 mod document;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{cell::LazyCell, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::output::{self, Format};
-use crate::manifest::{self, Dialect, Difference, Rule, Verdict, Violation};
+use crate::manifest::{self, Dialect, Difference, Rule, Sdl, Source, Verdict, Violation};
 
 /// `lessor sdl`.
 #[derive(Debug, clap::Args)]
@@ -117,60 +117,62 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Reads and prints one document.
 fn one(args: &Args, document: &Document, among_others: bool) -> anyhow::Result<Outcome> {
     let read = document.read();
-    let (outcome, verdict) = match &read {
-        Ok(bytes) => {
-            let mut verdict = Verdict::of(bytes, args.dialect);
-            if args.format == Format::Text && verdict.valid {
-                verdict.warnings.extend(ignored_keys(bytes, args.dialect));
-            }
-            (if verdict.valid { Outcome::Accepted } else { Outcome::Refused }, verdict)
-        }
+    let text = read.as_deref().map(manifest::text);
+    let (mut outcome, mut verdict) = match &read {
+        Ok(_) => (Outcome::Refused, Verdict::refused(Vec::new())),
         Err(unreadable) => (Outcome::Unreadable, Verdict::refused(vec![unreadable.clone()])),
     };
-    let file = document.name();
-    let explanation = match (&args.action, &read) {
-        (Action::Check { explain_differences: true, .. }, Ok(bytes)) => {
-            let npm = if args.dialect == Dialect::Go { Dialect::Npm } else { args.dialect };
-            manifest::text(bytes).ok().map(|text| manifest::explain(text, npm))
+    let mut explanation = None;
+    match text {
+        Ok(Ok(text)) => {
+            // Parsed once, however many readings are asked for.
+            let sdl = Sdl::parse(text);
+            verdict = sdl.compile(args.dialect).into();
+            if args.format == Format::Text && verdict.valid && args.dialect == Dialect::Go {
+                verdict.warnings.extend(ignored_keys(&sdl));
+            }
+            if let Action::Check { explain_differences: true, .. } = &args.action {
+                let npm = if args.dialect == Dialect::Go { Dialect::Npm } else { args.dialect };
+                explanation = Some(sdl.explain(npm));
+            }
         }
-        _ => None,
-    };
+        Ok(Err(violations)) => verdict = Verdict::refused(violations),
+        Err(_) => {}
+    }
+    if verdict.valid {
+        outcome = Outcome::Accepted;
+    }
+    let file = document.name();
     if args.format == Format::Json {
         let differences = explanation.as_ref().map(|found| found.differences.as_slice());
         output::line(serde_json::to_string(&Line { file, verdict: &verdict, differences })?)?;
         return Ok(outcome);
     }
     let is_check = matches!(args.action, Action::Check { .. });
+    let text = String::from_utf8_lossy(read.as_deref().unwrap_or_default());
+    let source = LazyCell::new(|| Source::new(&text));
     if outcome != Outcome::Accepted || !verdict.warnings.is_empty() {
-        let source = String::from_utf8_lossy(read.as_deref().unwrap_or_default());
-        let text = diagnostic::render(file, &source, &verdict);
+        let rendered = diagnostic::render(file, &source, &verdict);
         // Whoever pipes a manifest on must not pipe complaints with it.
         if is_check {
-            output::styled(text)?;
+            output::styled(rendered)?;
         } else {
-            output::complain_styled(text);
+            output::complain_styled(rendered);
         }
     }
     if outcome == Outcome::Accepted {
         print(&args.action, file, &verdict, among_others)?;
     }
-    if let (Some(explanation), Ok(bytes)) = (&explanation, &read) {
-        output::styled(diagnostic::differences(
-            file,
-            &String::from_utf8_lossy(bytes),
-            explanation,
-        ))?;
+    if let Some(explanation) = &explanation {
+        output::styled(diagnostic::differences(file, &source, explanation))?;
     }
     Ok(outcome)
 }
 
 /// Keys that Go's reading ignores, mostly because they are misspelt.
-fn ignored_keys(bytes: &[u8], dialect: Dialect) -> Vec<Violation> {
-    if dialect != Dialect::Go {
-        return Vec::new();
-    }
-    let refused = Verdict::of(bytes, Dialect::NpmHead).violations;
-    refused.into_iter().filter(|violation| violation.code == "unknown-key").collect()
+fn ignored_keys(sdl: &Sdl<'_>) -> impl Iterator<Item = Violation> {
+    let refused = sdl.compile(Dialect::NpmHead).err().unwrap_or_default();
+    refused.into_iter().filter(|violation| violation.code == "unknown-key")
 }
 
 /// Prints what an action asks for of a document that is accepted.

@@ -19,7 +19,7 @@ use crate::{
         extract,
         problem::{Code, Problem, violations},
     },
-    manifest::{self, Dialect, MAX_DOCUMENT_BYTES, Manifest, compile},
+    manifest::{self, Dialect, MAX_DOCUMENT_BYTES, Manifest},
     provider::submit::{Candidate, SubmitError, Submitted},
 };
 
@@ -161,8 +161,8 @@ impl Upload {
         let text = manifest::text(body).map_err(refused)?;
         let mut upload = Self { candidates: Vec::new(), readings: Vec::new() };
         let mut first_refusal = None;
-        for dialect in Dialect::ALL {
-            match compile(text, dialect) {
+        for (dialect, read) in manifest::readings(text) {
+            match read {
                 Ok(compiled) => {
                     let manifest::Compiled { manifest, hash, .. } = compiled;
                     upload.readings.push(Reading { dialect, hash: hex(&hash) });

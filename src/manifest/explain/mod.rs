@@ -11,7 +11,7 @@ use topic::Topic;
 
 use super::{
     Compiled, Dialect, Violation,
-    sdl::{Places, Traced, trace},
+    sdl::{Sdl, Traced},
 };
 
 /// One document, read twice.
@@ -46,24 +46,29 @@ pub struct Difference {
     pub reason: &'static str,
 }
 
-/// Reads a document with Go's rules and with those of `npm`, and says where the results differ and why. No difference
-/// repeats values of environment variables, arguments, commands or credentials.
+/// Reads a document with Go's rules and with those of `npm`, and says where the results differ and why.
 pub fn explain(text: &str, npm: Dialect) -> Explanation {
-    let (go, npm) = (trace(text, Dialect::Go), trace(text, npm));
-    let mut differences = match (&go, &npm) {
-        (Ok(go), Ok(npm)) => Comparison::of(go, npm),
-        (Err(violations), Ok(_)) => refusals(violations, Dialect::Go),
-        (Ok(_), Err(violations)) => refusals(violations, Dialect::Npm),
-        (Err(_), Err(_)) => Vec::new(),
-    };
-    if let Some(places) = Places::of(text) {
+    Sdl::parse(text).explain(npm)
+}
+
+impl Sdl<'_> {
+    /// Reads the document with Go's rules and with those of `npm`, and says where the results differ and why. No
+    /// difference repeats values of environment variables, arguments, commands or credentials.
+    pub fn explain(&self, npm: Dialect) -> Explanation {
+        let (go, npm) = (self.trace(Dialect::Go), self.trace(npm));
+        let mut differences = match (&go, &npm) {
+            (Ok(go), Ok(npm)) => Comparison::of(go, npm),
+            (Err(violations), Ok(_)) => refusals(violations, Dialect::Go),
+            (Ok(_), Err(violations)) => refusals(violations, Dialect::Npm),
+            (Err(_), Err(_)) => Vec::new(),
+        };
         for difference in differences.iter_mut().filter(|found| found.line.is_none()) {
-            (difference.line, difference.column) = places.locate(&difference.pointer);
+            (difference.line, difference.column) = self.locate(&difference.pointer);
         }
+        differences.sort_by_key(|found| (found.line, found.column));
+        let compiled = |traced: Traced| traced.compiled;
+        Explanation { go: go.map(compiled), npm: npm.map(compiled), differences }
     }
-    differences.sort_by_key(|found| (found.line, found.column));
-    let compiled = |traced: Traced| traced.compiled;
-    Explanation { go: go.map(compiled), npm: npm.map(compiled), differences }
 }
 
 /// What one reading refuses and the other accepts.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
+    cursor::Text,
     document::{Deployed, Document, Version},
     go_sort::go_sort,
     js::locale_compare,
@@ -56,7 +57,7 @@ struct Draft {
     services: Vec<crate::manifest::Service>,
     origin: GroupOrigin,
     /// The unit of each compute profile, where services share them.
-    shared: HashMap<String, usize>,
+    shared: BTreeMap<String, usize>,
     /// Numbers that a manifest cannot hold, with their service.
     unfit: Vec<(usize, Field, String)>,
     odd_prices: Vec<(usize, String)>,
@@ -64,17 +65,17 @@ struct Draft {
 
 /// Everything that a service in a placement is built from.
 struct Parts<'d> {
-    document: &'d Document,
+    document: &'d Document<'d>,
     name: &'d str,
-    service: &'d Service,
-    placement: &'d profile::Placement,
-    deployed: &'d Deployed,
+    service: &'d Service<'d>,
+    placement: &'d profile::Placement<'d>,
+    deployed: &'d Deployed<'d>,
     price: &'d profile::Priced,
-    compute: &'d profile::Resources,
+    compute: &'d profile::Resources<'d>,
 }
 
 /// Builds both; what the rules would have refused is left out.
-pub(super) fn build(document: &Document) -> Built {
+pub(super) fn build(document: &Document<'_>) -> Built {
     let numbers = address_numbers(document);
     let mut drafts: BTreeMap<&str, Draft> = BTreeMap::new();
     for (name, placements) in deployed_in_order(document) {
@@ -125,9 +126,13 @@ impl Built {
     }
 }
 
+/// The placements of a service.
+type Placements<'d> = BTreeMap<Text<'d>, Deployed<'d>>;
+
 /// What is deployed, in the order in which resource units are made: by the bytes of the names, or as a dictionary has them.
-fn deployed_in_order(document: &Document) -> Vec<(&String, &BTreeMap<String, Deployed>)> {
-    let mut deployed: Vec<_> = document.deployment.iter().collect();
+fn deployed_in_order<'d>(document: &'d Document<'d>) -> Vec<(&'d str, &'d Placements<'d>)> {
+    let deployment = document.deployment.iter();
+    let mut deployed: Vec<_> = deployment.map(|(name, placements)| (&**name, placements)).collect();
     if document.dialect.is_npm() {
         deployed.sort_by(|(a, _), (b, _)| locale_compare(a, b));
     }
@@ -136,10 +141,10 @@ fn deployed_in_order(document: &Document) -> Vec<(&String, &BTreeMap<String, Dep
 
 impl<'d> Parts<'d> {
     fn find(
-        document: &'d Document,
+        document: &'d Document<'d>,
         name: &'d str,
         placement: &str,
-        deployed: &'d Deployed,
+        deployed: &'d Deployed<'d>,
     ) -> Option<Self> {
         let service = document.services.get(name)?;
         let placement = document.placements.get(placement)?;
@@ -150,7 +155,7 @@ impl<'d> Parts<'d> {
 }
 
 impl Draft {
-    fn new(name: &str, placement: &profile::Placement) -> Self {
+    fn new(name: &str, placement: &profile::Placement<'_>) -> Self {
         Self {
             spec: GroupSpec {
                 name: name.to_owned(),
@@ -163,7 +168,7 @@ impl Draft {
             signer_lists: placement.signer_lists,
             services: Vec::new(),
             origin: GroupOrigin { placement: name.to_owned(), ..GroupOrigin::default() },
-            shared: HashMap::new(),
+            shared: BTreeMap::new(),
             unfit: Vec::new(),
             odd_prices: Vec::new(),
         }
@@ -182,21 +187,22 @@ impl Draft {
             }
         };
         let resources = resources(dialect, compute, endpoints);
-        let id = self.unit_for(parts, resources.clone());
+        let in_manifest = service_resources(&resources);
+        let id = self.unit_for(parts, resources);
         self.require_tee(service);
         self.note_unfit(index, parts, &exposes);
         let (exposes, indexes) = exposes
             .into_iter()
             .map(|(expose, from)| (expose, from.index))
             .unzip::<_, _, Vec<_>, _>();
-        let list = |items: &Option<Vec<String>>| texts(dialect, items.as_ref());
+        let list = |items: &Option<Vec<Text<'_>>>| texts(dialect, items.as_deref());
         self.services.push(crate::manifest::Service {
             name: parts.name.to_owned(),
-            image: service.image.clone(),
+            image: service.image.to_string(),
             command: list(&service.command),
             args: list(&service.args),
             env: list(&service.env),
-            resources: ServiceResources { id, ..service_resources(&resources) },
+            resources: ServiceResources { id, ..in_manifest },
             count: deployed.count.nearest,
             expose: exposes.into(),
             params: service.params.as_ref().map(|found| params(dialect, found)),
@@ -213,7 +219,7 @@ impl Draft {
         &mut self,
         service: usize,
         parts: &Parts<'_>,
-        exposes: &[(Expose, &service::Expose)],
+        exposes: &[(Expose, &service::Expose<'_>)],
     ) {
         let compute = parts.compute;
         let mut note = |field, text: Option<&String>| {
@@ -240,7 +246,7 @@ impl Draft {
     /// Adds replicas, to the unit of the same profile where the version or the dialect shares units; gives the unit's id.
     fn unit_for(&mut self, parts: &Parts<'_>, resources: Resources) -> u32 {
         let Parts { document, deployed, price, .. } = parts;
-        let (profile, count) = (&deployed.profile, deployed.count.nearest);
+        let (profile, count) = (&*deployed.profile, deployed.count.nearest);
         let shares = document.version == Version::V21 || document.dialect.is_npm();
         if shares
             && let Some(index) = self.shared.get(profile)
@@ -256,8 +262,10 @@ impl Draft {
         }
         let index = self.spec.units.len();
         let id = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        self.shared.insert(profile.clone(), index);
-        self.origin.profiles.push(profile.clone());
+        if shares {
+            self.shared.insert(profile.to_owned(), index);
+        }
+        self.origin.profiles.push(profile.to_owned());
         self.odd_prices.extend(price.spelled.clone().map(|text| (index, text)));
         self.spec.units.push(ResourceUnit {
             resources: Resources { id, ..resources },
@@ -267,7 +275,7 @@ impl Draft {
         id
     }
 
-    fn require_tee(&mut self, service: &Service) {
+    fn require_tee(&mut self, service: &Service<'_>) {
         let Some(params) = service.params.as_ref().filter(|params| !params.tee.is_empty()) else {
             return;
         };
@@ -283,31 +291,35 @@ impl Draft {
 /// The number of each leased address: its last place, from 1, among the sorted names of the exposes that count: to Go all
 /// that are not plainly global, so that those to other services, whose name is empty, push the numbers up; to npm those
 /// that lease an address.
-fn address_numbers(document: &Document) -> HashMap<&str, u32> {
+fn address_numbers<'d>(document: &'d Document<'_>) -> HashMap<&'d str, u32> {
     let go = document.dialect == Dialect::Go;
     let services = document.services.iter();
     let mut names: Vec<&str> = services
-        .filter(|(name, _)| !go || document.deployment.contains_key(*name))
+        .filter(|(name, _)| !go || document.deployment.contains_key(&***name))
         .flat_map(|(_, service)| &service.expose)
         .flat_map(|expose| &expose.to)
         .filter(|to| if go { !(to.global && to.ip.is_empty()) } else { to.is_leased() })
-        .map(|to| to.ip.as_str())
+        .map(|to| &*to.ip)
         .collect();
     names.sort_unstable();
     names.into_iter().zip(1..).collect()
 }
 
 /// A list of texts: npm makes no difference between an empty one and none.
-fn texts(dialect: Dialect, items: Option<&Vec<String>>) -> List<String> {
-    items.filter(|items| dialect == Dialect::Go || !items.is_empty()).cloned().into()
+fn texts(dialect: Dialect, items: Option<&[Text<'_>]>) -> List<String> {
+    items.filter(|items| dialect == Dialect::Go || !items.is_empty()).map(owned).into()
+}
+
+fn owned(texts: &[Text<'_>]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
 }
 
 /// The manifest's exposes, sorted, each with what it comes from.
 fn exposes<'d>(
     dialect: Dialect,
-    service: &'d Service,
+    service: &'d Service<'d>,
     numbers: &HashMap<&str, u32>,
-) -> Vec<(Expose, &'d service::Expose)> {
+) -> Vec<(Expose, &'d service::Expose<'d>)> {
     let mut exposes = all_exposes(dialect, service, numbers);
     match dialect {
         Dialect::Go => go_sort(&mut exposes, |(a, _), (b, _)| a.order() < b.order()),
@@ -322,9 +334,9 @@ fn exposes<'d>(
 /// The same in the document's order. To Go an expose to nobody is one to the group, to npm it is none.
 fn all_exposes<'d>(
     dialect: Dialect,
-    service: &'d Service,
+    service: &'d Service<'d>,
     numbers: &HashMap<&str, u32>,
-) -> Vec<(Expose, &'d service::Expose)> {
+) -> Vec<(Expose, &'d service::Expose<'d>)> {
     let private = [service::To::default()];
     let mut exposes = Vec::new();
     for expose in &service.expose {
@@ -337,30 +349,31 @@ fn all_exposes<'d>(
 
 fn one_expose(
     dialect: Dialect,
-    expose: &service::Expose,
-    to: &service::To,
+    expose: &service::Expose<'_>,
+    to: &service::To<'_>,
     numbers: &HashMap<&str, u32>,
 ) -> Expose {
-    let number = if to.is_leased() { numbers.get(to.ip.as_str()).copied() } else { None };
+    let number = if to.is_leased() { numbers.get(&*to.ip).copied() } else { None };
     let proto = if expose.proto.is_empty() { "TCP" } else { &expose.proto };
     Expose {
         port: expose.port,
         external_port: expose.external_port,
         proto: proto.to_ascii_uppercase(),
-        service: to.service.clone(),
+        service: to.service.to_string(),
         global: to.global,
-        hosts: texts(dialect, expose.accept.as_ref()),
+        hosts: texts(dialect, expose.accept.as_deref()),
         http_options: http_options(dialect, &expose.http),
-        ip: to.ip.clone(),
+        ip: to.ip.to_string(),
         endpoint_sequence_number: number.unwrap_or_default(),
     }
 }
 
 /// What the document leaves out has defaults; so has, to Go, what it gives as zero or as an empty list.
-fn http_options(dialect: Dialect, options: &service::HttpOptions) -> HttpOptions {
+fn http_options(dialect: Dialect, options: &service::HttpOptions<'_>) -> HttpOptions {
     let given = |value: Option<u32>| value.filter(|value| dialect.is_npm() || *value != 0);
     let whole = |value: &Option<super::cursor::Whole<u32>>| value.as_ref().map(|of| of.nearest);
-    let cases = options.next_cases.clone().filter(|of| dialect.is_npm() || !of.is_empty());
+    let cases = options.next_cases.as_deref();
+    let cases = cases.filter(|of| dialect.is_npm() || !of.is_empty()).map(owned);
     HttpOptions {
         max_body_size: given(options.max_body_size).unwrap_or(MAX_BODY_SIZE),
         read_timeout: given(options.read_timeout).unwrap_or(TIMEOUT_MS),
@@ -388,7 +401,7 @@ fn endpoints<'e>(exposes: impl Iterator<Item = &'e Expose>) -> Vec<Endpoint> {
 /// The unit's resources; its id comes later.
 fn resources(
     dialect: Dialect,
-    compute: &profile::Resources,
+    compute: &profile::Resources<'_>,
     endpoints: Vec<Endpoint>,
 ) -> Resources {
     let (cpu_milli, cpu_attributes) = match &compute.cpu {
@@ -399,7 +412,12 @@ fn resources(
         Some(gpu) => (gpu.units.nearest, gpu.attributes.clone().unwrap_or_default()),
         None => (0, Vec::new()),
     };
-    let volumes = compute.storage.iter().map(|disk| disk.volume.clone()).collect();
+    let volume = |disk: &profile::Disk<'_>| Volume {
+        name: disk.name.to_string(),
+        bytes: disk.bytes,
+        attributes: disk.attributes.clone(),
+    };
+    let volumes = compute.storage.iter().map(volume).collect();
     Resources {
         id: 0,
         cpu_milli,
@@ -456,13 +474,13 @@ fn service_resources(resources: &Resources) -> ServiceResources {
     }
 }
 
-fn params(dialect: Dialect, params: &service::Params) -> ServiceParams {
+fn params(dialect: Dialect, params: &service::Params<'_>) -> ServiceParams {
     let mounts: Vec<Mount> = params
         .storage
         .iter()
         .map(|(name, mount)| Mount {
-            name: name.clone(),
-            mount: mount.path.clone(),
+            name: name.to_string(),
+            mount: mount.path.to_string(),
             read_only: mount.read_only,
         })
         .collect();
@@ -470,8 +488,12 @@ fn params(dialect: Dialect, params: &service::Params) -> ServiceParams {
         // The npm release writes no mounts as an empty list, everyone else as none.
         storage: (!mounts.is_empty() || dialect == Dialect::Npm).then_some(mounts).into(),
         credentials: None,
-        permissions: params.permissions.clone().map(|read| Permissions { read: read.into() }),
-        tee: (!params.tee.is_empty()).then(|| Tee { kind: params.tee.clone(), attestation: true }),
+        permissions: params
+            .permissions
+            .as_deref()
+            .map(|read| Permissions { read: owned(read).into() }),
+        tee: (!params.tee.is_empty())
+            .then(|| Tee { kind: params.tee.to_string(), attestation: true }),
     }
 }
 

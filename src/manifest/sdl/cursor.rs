@@ -3,26 +3,40 @@
 //! Go takes any scalar for text and `null` for nothing at all; npm wants the exact type and, in a mapping with fields, no
 //! others than those. The surprising fact: to Go a `null` among the items of a list vanishes, so `[~]` is the empty list.
 
-use std::{borrow::Cow, collections::HashSet, ops::RangeInclusive};
+use std::{borrow::Cow, collections::HashSet, fmt, ops::RangeInclusive, slice::ChunksExact, vec};
 
 use super::{
     js::{self, JsValue},
     scalar::Misfit,
-    yaml::{Content, Node, Scalar, ScalarTag, Token, Tree},
+    yaml::{Content, Id, Node, Scalar, ScalarTag, Tree},
 };
 use crate::manifest::{
     Dialect,
+    distinct::Distinct,
     violation::{Violations, is_secret, nearest_hint, pointer, quoted},
 };
 
-/// A node with the pointer that leads to it, and whose rules it is read by.
-#[derive(Clone)]
-pub(super) struct Cursor<'t> {
+/// A text of the document; it borrows wherever it stands there as it is.
+pub(super) type Text<'t> = Cow<'t, str>;
+
+/// A node, the way that leads to it, and whose rules it is read by.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor<'c, 't> {
     tree: &'t Tree<'t>,
     node: &'t Node<'t>,
-    /// The last step of the way here.
-    step: Option<usize>,
+    /// The value that this is a part of.
+    parent: Option<&'c Cursor<'c, 't>>,
+    /// What leads here from there.
+    token: Token,
     dialect: Dialect,
+}
+
+/// What leads to a value from its parent.
+#[derive(Clone, Copy)]
+enum Token {
+    /// The node of the member's name.
+    Key(Id),
+    Index(usize),
 }
 
 /// The fields of a mapping as npm checks them; Go ignores the others and misses them later, where they are used.
@@ -48,23 +62,25 @@ impl<T> From<T> for Whole<T> {
     }
 }
 
-impl<'t> Cursor<'t> {
+impl<'t> Cursor<'_, 't> {
     /// The outermost value, if the document has one.
     pub(super) fn root(tree: &'t Tree<'t>, dialect: Dialect) -> Option<Self> {
-        tree.root().map(|node| Self { tree, node, step: None, dialect })
+        let token = Token::Index(0);
+        tree.root().map(|node| Self { tree, node, parent: None, token, dialect })
     }
 
     /// The JSON pointer to here.
     pub(super) fn at(&self) -> String {
-        let way = self.tree.way(self.step);
-        way.into_iter().rev().fold(String::new(), |at, token| match token {
+        let Some(parent) = self.parent else { return String::new() };
+        let at = parent.at();
+        match self.token {
             Token::Index(index) => pointer(&at, index),
             Token::Key(id) => match &self.tree.node(id).content {
                 Content::Scalar(name) if self.dialect.is_npm() => pointer(&at, name.to_js_key()),
                 Content::Scalar(name) => pointer(&at, &name.text),
                 _ => at,
             },
-        })
+        }
     }
 
     /// Whose rules apply.
@@ -109,10 +125,9 @@ impl<'t> Cursor<'t> {
     }
 
     /// The text here; `None` for null and after a violation.
-    pub(super) fn text(&self, violations: &mut Violations) -> Option<String> {
-        let go = |scalar: &Scalar<'_>| Ok(scalar.to_text()?.map(Cow::into_owned));
-        self.scalar("text", violations, go, |value| match value {
-            JsValue::Text(text) => Some(text.to_owned()),
+    pub(super) fn text(&self, violations: &mut Violations) -> Option<Text<'t>> {
+        self.scalar("text", violations, Scalar::to_text, |value| match value {
+            JsValue::Text(text) => Some(Cow::Borrowed(text)),
             _ => None,
         })
     }
@@ -134,7 +149,7 @@ impl<'t> Cursor<'t> {
         let number = self.whole(*range.start(), violations)?;
         let (nearest, most) = (number.nearest, *range.end());
         if number.spelled.is_some() || nearest > most {
-            self.refuse(&format!("an integer from {} to {most}", range.start()), violations);
+            self.refuse(format_args!("an integer from {} to {most}", range.start()), violations);
             return None;
         }
         Some(nearest)
@@ -154,7 +169,8 @@ impl<'t> Cursor<'t> {
             })
         };
         let go = |scalar: &Scalar<'_>| Ok(scalar.to_u32()?.map(Whole::from));
-        self.scalar(&format!("an integer from {least}"), violations, go, |value| match value {
+        let wanted = format_args!("an integer from {least}");
+        self.scalar(wanted, violations, go, |value| match value {
             JsValue::Number(number) => to_whole(number),
             _ => None,
         })
@@ -170,7 +186,7 @@ impl<'t> Cursor<'t> {
 
     fn scalar<T>(
         &self,
-        wanted: &str,
+        wanted: impl fmt::Display,
         violations: &mut Violations,
         go: impl FnOnce(&'t Scalar<'t>) -> Result<Option<T>, Misfit>,
         npm: impl FnOnce(JsValue<'t>) -> Option<T>,
@@ -193,51 +209,49 @@ impl<'t> Cursor<'t> {
     }
 
     /// The texts of a list; `None` for null and after a violation.
-    pub(super) fn texts(&self, violations: &mut Violations) -> Option<Vec<String>> {
+    pub(super) fn texts(&self, violations: &mut Violations) -> Option<Vec<Text<'t>>> {
         let items = self.items(violations)?;
-        Some(items.iter().filter_map(|(_, item)| item.text(violations)).collect())
+        Some(items.filter_map(|(_, item)| item.text(violations)).collect())
     }
 
     /// The texts of a list that may be null to npm too.
-    pub(super) fn texts_or_null(&self, violations: &mut Violations) -> Option<Vec<String>> {
+    pub(super) fn texts_or_null(&self, violations: &mut Violations) -> Option<Vec<Text<'t>>> {
         if self.is_null() { None } else { self.texts(violations) }
     }
 
     /// The items of a list that are not null to Go, each with its index; `None` for null and after a violation.
-    pub(super) fn items(&self, violations: &mut Violations) -> Option<Vec<(usize, Self)>> {
+    pub(super) fn items<'s>(
+        &'s self,
+        violations: &mut Violations,
+    ) -> Option<impl Iterator<Item = (usize, Cursor<'s, 't>)> + use<'s, 't>> {
         let items = self.all_items(violations)?;
-        Some(items.into_iter().enumerate().filter(|(_, item)| !item.is_absent()).collect())
+        Some(items.enumerate().filter(|(_, item)| !item.is_absent()))
     }
 
     /// Every item of a list; `None` for null and after a violation.
-    pub(super) fn all_items(&self, violations: &mut Violations) -> Option<Vec<Self>> {
-        let Content::Sequence(items) = &self.node.content else {
+    pub(super) fn all_items<'s>(
+        &'s self,
+        violations: &mut Violations,
+    ) -> Option<impl Iterator<Item = Cursor<'s, 't>> + use<'s, 't>> {
+        let Content::Sequence(items) = self.node.content else {
             if !self.is_absent() {
                 self.refuse("a list", violations);
             }
             return None;
         };
-        let below = |(index, id): (usize, &usize)| self.below(Token::Index(index), *id);
-        Some(items.iter().enumerate().map(below).collect())
+        let items = self.tree.children(items).iter().enumerate();
+        Some(items.map(|(index, id)| self.below(Token::Index(index), *id)))
     }
 
     /// The members of a mapping that has fields, as Go reads it: what it does not know is passed over.
-    pub(super) fn fields(
-        &self,
-        shape: &Shape,
-        violations: &mut Violations,
-    ) -> Vec<(Cow<'t, str>, Self)> {
+    pub(super) fn fields(&self, shape: &Shape, violations: &mut Violations) -> Members<'_, 't> {
         let members = self.members(violations);
         self.check_shape(shape, &members, violations);
         members
     }
 
     /// The members of a mapping that has fields and whose keys Go walks by hand.
-    pub(super) fn raw_fields(
-        &self,
-        shape: &Shape,
-        violations: &mut Violations,
-    ) -> Vec<(Cow<'t, str>, Self)> {
+    pub(super) fn raw_fields(&self, shape: &Shape, violations: &mut Violations) -> Members<'_, 't> {
         match self.dialect {
             Dialect::Go => self.raw_members(),
             Dialect::Npm | Dialect::NpmHead => self.fields(shape, violations),
@@ -245,28 +259,23 @@ impl<'t> Cursor<'t> {
     }
 
     /// npm's rule for fields: none but these, and all that are required.
-    fn check_shape(
-        &self,
-        shape: &Shape,
-        members: &[(Cow<'t, str>, Self)],
-        violations: &mut Violations,
-    ) {
+    fn check_shape(&self, shape: &Shape, members: &Members<'_, 't>, violations: &mut Violations) {
         if self.dialect == Dialect::Go || !self.is_mapping() {
             return;
         }
         let later = if self.dialect == Dialect::NpmHead { shape.later } else { &[] };
         let known = || shape.fields.iter().chain(later).copied();
-        for (name, value) in members {
+        for (name, value) in members.clone() {
             if !violations.is_full() && !known().any(|field| field == name) {
-                let hint = nearest_hint(name, known());
-                let message = format!("field {} is not known here{hint}", quoted(name));
+                let hint = nearest_hint(&name, known());
+                let message = format!("field {} is not known here{hint}", quoted(&name));
                 violations
                     .add("unknown-key", value.at(), message)
                     .at(value.node.line, value.node.column);
             }
         }
         for field in shape.required {
-            if !members.iter().any(|(name, _)| name == field) {
+            if !members.clone().any(|(name, _)| name == *field) {
                 violations
                     .add("missing-key", self.at(), format!("field {field:?} is missing"))
                     .at(self.node.line, self.node.column);
@@ -275,15 +284,47 @@ impl<'t> Cursor<'t> {
     }
 
     /// The members of a mapping, merged ones (`<<`) last; none for null and after a violation.
-    pub(super) fn members(&self, violations: &mut Violations) -> Vec<(Cow<'t, str>, Self)> {
-        let Content::Mapping(pairs) = &self.node.content else {
+    pub(super) fn members(&self, violations: &mut Violations) -> Members<'_, 't> {
+        let Content::Mapping(children) = self.node.content else {
             if !self.is_absent() {
                 self.refuse("a mapping", violations);
             }
-            return Vec::new();
+            return Members::Gathered(Vec::new().into_iter());
         };
+        let pairs = self.tree.children(children);
+        if self.are_plain(pairs) {
+            return Members::InPlace(self, pairs.chunks_exact(2));
+        }
+        Members::Gathered(self.gather(pairs, violations).into_iter())
+    }
+
+    /// Whether every key is a text of its own that means itself, so that the members can be read where they stand.
+    fn are_plain(&self, pairs: &'t [Id]) -> bool {
+        let mut names = Distinct::default();
+        pairs.chunks_exact(2).all(|pair| match &self.tree.node(pair[0]).content {
+            Content::Scalar(name) => {
+                let is_text = match (name.tag, self.dialect) {
+                    (ScalarTag::Str, _) => true,
+                    (ScalarTag::Implicit, Dialect::Go) => name.text != "<<" && !name.is_null(),
+                    (ScalarTag::Implicit, _) => {
+                        name.text != "<<" && matches!(name.to_js(), Ok(JsValue::Text(_)))
+                    }
+                    _ => false,
+                };
+                is_text && names.insert(&name.text)
+            }
+            _ => false,
+        })
+    }
+
+    /// The members of a mapping whose keys are not all plain.
+    fn gather<'s>(
+        &'s self,
+        pairs: &'t [Id],
+        violations: &mut Violations,
+    ) -> Vec<(Text<'t>, Cursor<'s, 't>)> {
         let count = pairs.len() / 2;
-        let (mut members, mut names) = (Vec::with_capacity(count), Names::new(count));
+        let (mut members, mut names) = (Vec::with_capacity(count), HashSet::with_capacity(count));
         let mut merged = Vec::new();
         for pair in pairs.chunks_exact(2) {
             let (token, key, value) = (Token::Key(pair[0]), self.tree.node(pair[0]), pair[1]);
@@ -326,15 +367,15 @@ impl<'t> Cursor<'t> {
     }
 
     /// Adds the members of `source`, one mapping or several, that are not there yet.
-    fn merge(
-        &self,
-        source: &Self,
-        members: &mut Vec<(Cow<'t, str>, Self)>,
+    fn merge<'s>(
+        &'s self,
+        source: &Cursor<'_, 't>,
+        members: &mut Vec<(Text<'t>, Cursor<'s, 't>)>,
         violations: &mut Violations,
     ) {
-        let sources = match &source.node.content {
-            Content::Mapping(_) => vec![source.clone()],
-            Content::Sequence(_) => source.all_items(violations).unwrap_or_default(),
+        let sources = match source.node.content {
+            Content::Mapping(_) => vec![*source],
+            Content::Sequence(_) => source.all_items(violations).into_iter().flatten().collect(),
             Content::Scalar(_) => Vec::new(),
         };
         let nothing = matches!(source.node.content, Content::Scalar(_));
@@ -342,14 +383,12 @@ impl<'t> Cursor<'t> {
             source.refuse("a mapping or a list of mappings to merge", violations);
             return;
         }
-        let mut known: HashSet<Cow<'t, str>> =
-            members.iter().map(|(name, _)| name.clone()).collect();
-        for source in sources {
+        let mut known: HashSet<Text<'t>> = members.iter().map(|(name, _)| name.clone()).collect();
+        for source in &sources {
             for (name, value) in source.members(violations) {
                 if known.insert(name.clone()) {
-                    let token = value.step.and_then(|step| self.tree.token(step));
-                    let step = token.map(|token| self.tree.step(self.step, token));
-                    members.push((name, Self { step, ..value }));
+                    let Cursor { node, token, .. } = value;
+                    members.push((name, Cursor { node, token, parent: Some(self), ..*self }));
                 }
             }
         }
@@ -357,34 +396,29 @@ impl<'t> Cursor<'t> {
 
     /// The members of a mapping whose keys Go walks by hand: nothing is merged, repeated keys are kept, and a scalar has
     /// no members.
-    fn raw_members(&self) -> Vec<(Cow<'t, str>, Self)> {
-        match &self.node.content {
-            Content::Scalar(_) => Vec::new(),
+    fn raw_members(&self) -> Members<'_, 't> {
+        let pairs = match self.node.content {
+            Content::Scalar(_) => &[],
             // A list is walked like a mapping, names and values in turn.
-            Content::Sequence(pairs) | Content::Mapping(pairs) => pairs
-                .chunks_exact(2)
-                .map(|pair| {
-                    let name = Cow::Borrowed(self.tree.node(pair[0]).text());
-                    (name, self.below(Token::Key(pair[0]), pair[1]))
-                })
-                .collect(),
-        }
+            Content::Sequence(pairs) | Content::Mapping(pairs) => self.tree.children(pairs),
+        };
+        Members::InPlace(self, pairs.chunks_exact(2))
     }
 
     /// Refuses a list whose last name has no value, where Go would fall over it.
     pub(super) fn refuse_odd_list(&self, violations: &mut Violations) {
-        if matches!(&self.node.content, Content::Sequence(items) if items.len() % 2 == 1) {
+        if matches!(self.node.content, Content::Sequence(items) if self.tree.children(items).len() % 2 == 1)
+        {
             self.refuse("a mapping", violations);
         }
     }
 
-    fn below(&self, token: Token, id: usize) -> Self {
-        let step = Some(self.tree.step(self.step, token));
-        Self { tree: self.tree, node: self.tree.node(id), step, dialect: self.dialect }
+    fn below(&self, token: Token, id: Id) -> Cursor<'_, 't> {
+        Cursor { node: self.tree.node(id), token, parent: Some(self), ..*self }
     }
 
     /// Reports that something else is wanted here.
-    pub(super) fn refuse(&self, wanted: &str, violations: &mut Violations) {
+    pub(super) fn refuse(&self, wanted: impl fmt::Display, violations: &mut Violations) {
         if violations.is_full() {
             return;
         }
@@ -401,30 +435,25 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// The names of a mapping: few are compared one by one, many are hashed.
-enum Names<'t> {
-    Few(Vec<Cow<'t, str>>),
-    Many(HashSet<Cow<'t, str>>),
+/// The members of a mapping, each with its name.
+#[derive(Clone)]
+pub(super) enum Members<'c, 't> {
+    /// Read where they stand: the mapping, and names and values in turn.
+    InPlace(&'c Cursor<'c, 't>, ChunksExact<'t, Id>),
+    Gathered(vec::IntoIter<(Text<'t>, Cursor<'c, 't>)>),
 }
 
-impl<'t> Names<'t> {
-    fn new(count: usize) -> Self {
-        if count <= 16 {
-            Self::Few(Vec::with_capacity(count))
-        } else {
-            Self::Many(HashSet::with_capacity(count))
-        }
-    }
+impl<'c, 't> Iterator for Members<'c, 't> {
+    type Item = (Text<'t>, Cursor<'c, 't>);
 
-    /// Whether the name is new.
-    fn insert(&mut self, name: Cow<'t, str>) -> bool {
+    fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Few(names) if names.contains(&name) => false,
-            Self::Few(names) => {
-                names.push(name);
-                true
+            Self::InPlace(mapping, pairs) => {
+                let pair = pairs.next()?;
+                let name = mapping.tree.node(pair[0]).text();
+                Some((Cow::Borrowed(name), mapping.below(Token::Key(pair[0]), pair[1])))
             }
-            Self::Many(names) => names.insert(name),
+            Self::Gathered(members) => members.next(),
         }
     }
 }

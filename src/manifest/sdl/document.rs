@@ -3,10 +3,10 @@
 //! The surprising facts: a section may stand twice at the top level, the later one then adds to the earlier; and unknown
 //! keys are an error at the top level but ignored further down.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use super::{
-    cursor::{Cursor, Shape, Whole},
+    cursor::{Cursor, Members, Shape, Text, Whole},
     js::JsValue,
     profile::{Compute, Placement},
     service::Service,
@@ -45,32 +45,32 @@ pub(super) enum Version {
 
 /// A document; every name is sorted as the groups will be.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(super) struct Document<'t> {
     pub(super) dialect: Dialect,
     pub(super) version: Version,
-    pub(super) services: BTreeMap<String, Service>,
-    pub(super) compute: BTreeMap<String, Compute>,
-    pub(super) placements: BTreeMap<String, Placement>,
+    pub(super) services: BTreeMap<Text<'t>, Service<'t>>,
+    pub(super) compute: BTreeMap<Text<'t>, Compute<'t>>,
+    pub(super) placements: BTreeMap<Text<'t>, Placement<'t>>,
     /// Service, then placement.
-    pub(super) deployment: BTreeMap<String, BTreeMap<String, Deployed>>,
+    pub(super) deployment: BTreeMap<Text<'t>, BTreeMap<Text<'t>, Deployed<'t>>>,
     /// The kind of each endpoint.
-    pub(super) endpoints: BTreeMap<String, String>,
+    pub(super) endpoints: BTreeMap<Text<'t>, Text<'t>>,
     /// How long a provider must warn, as written.
-    pub(super) reclamation: Option<String>,
+    pub(super) reclamation: Option<Text<'t>>,
 }
 
 /// How a service runs in a placement.
 #[derive(Debug, Default)]
-pub(super) struct Deployed {
+pub(super) struct Deployed<'t> {
     /// The compute profile.
-    pub(super) profile: String,
+    pub(super) profile: Text<'t>,
     pub(super) count: Whole<u32>,
 }
 
-impl Document {
+impl<'t> Document<'t> {
     /// Reads every section, with whatever does not fit left out and reported.
     pub(super) fn read(
-        tree: &Tree<'_>,
+        tree: &'t Tree<'t>,
         dialect: Dialect,
         violations: &mut Violations,
     ) -> Option<Self> {
@@ -84,7 +84,7 @@ impl Document {
         let sections = root.raw_fields(&ROOT, violations);
         let mut document = Self {
             dialect,
-            version: version(dialect, &sections, violations).unwrap_or(Version::V20),
+            version: version(dialect, sections.clone(), violations).unwrap_or(Version::V20),
             services: BTreeMap::new(),
             compute: BTreeMap::new(),
             placements: BTreeMap::new(),
@@ -98,7 +98,7 @@ impl Document {
         Some(document)
     }
 
-    fn read_section(&mut self, name: &str, value: &Cursor<'_>, violations: &mut Violations) {
+    fn read_section(&mut self, name: &str, value: &Cursor<'_, 't>, violations: &mut Violations) {
         match name {
             "version" => {}
             "services" => read_named(&mut self.services, value, violations, Service::read),
@@ -141,23 +141,23 @@ impl Document {
 }
 
 /// Adds the members of a mapping from names; null empties it.
-pub(super) fn read_named<T>(
-    into: &mut BTreeMap<String, T>,
-    value: &Cursor<'_>,
+pub(super) fn read_named<'t, T>(
+    into: &mut BTreeMap<Text<'t>, T>,
+    value: &Cursor<'_, 't>,
     violations: &mut Violations,
-    mut read: impl FnMut(&Cursor<'_>, &mut Violations) -> T,
+    mut read: impl FnMut(&Cursor<'_, 't>, &mut Violations) -> T,
 ) {
     if value.is_absent() {
         into.clear();
     }
     for (name, value) in value.members(violations) {
         let item = read(&value, violations);
-        into.insert(name.into_owned(), item);
+        into.insert(name, item);
     }
 }
 
-impl Deployed {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Deployed<'t> {
+    fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut deployed = Self::default();
         for (name, value) in value.fields(&DEPLOYED, violations) {
             match &*name {
@@ -170,22 +170,22 @@ impl Deployed {
     }
 }
 
-fn read_endpoint(value: &Cursor<'_>, violations: &mut Violations) -> String {
+fn read_endpoint<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Text<'t> {
     read_member(value, "kind", &ENDPOINT, violations)
 }
 
-fn read_reclamation(value: &Cursor<'_>, violations: &mut Violations) -> String {
+fn read_reclamation<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Text<'t> {
     read_member(value, "min_window", &RECLAMATION, violations)
 }
 
 /// The text of the one member that counts.
-fn read_member(
-    value: &Cursor<'_>,
+fn read_member<'t>(
+    value: &Cursor<'_, 't>,
     wanted: &str,
     shape: &Shape,
     violations: &mut Violations,
-) -> String {
-    let mut text = String::new();
+) -> Text<'t> {
+    let mut text = Text::default();
     for (name, value) in value.fields(shape, violations) {
         if name == wanted {
             text = value.text(violations).unwrap_or_default();
@@ -196,10 +196,10 @@ fn read_member(
 
 fn version(
     dialect: Dialect,
-    sections: &[(Cow<'_, str>, Cursor<'_>)],
+    mut sections: Members<'_, '_>,
     violations: &mut Violations,
 ) -> Option<Version> {
-    let Some((_, value)) = sections.iter().find(|(name, _)| name == "version") else {
+    let Some((_, value)) = sections.find(|(name, _)| name == "version") else {
         if dialect.is_npm() {
             return None;
         }
@@ -214,7 +214,7 @@ fn version(
     };
     let (text, version) = match dialect {
         Dialect::Go => (value.raw(), parse_version(value.raw())),
-        Dialect::Npm | Dialect::NpmHead => (value.raw(), exact_version(value)),
+        Dialect::Npm | Dialect::NpmHead => (value.raw(), exact_version(&value)),
     };
     if version.is_none() {
         let hint = if dialect.is_npm() { "; write it in quotes" } else { "" };
@@ -227,7 +227,7 @@ fn version(
 }
 
 /// npm takes two texts, and no numbers.
-fn exact_version(value: &Cursor<'_>) -> Option<Version> {
+fn exact_version(value: &Cursor<'_, '_>) -> Option<Version> {
     match value.js() {
         Some(JsValue::Text("2.0")) => Some(Version::V20),
         Some(JsValue::Text("2.1")) => Some(Version::V21),

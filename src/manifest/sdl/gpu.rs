@@ -38,7 +38,7 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+    pub(super) fn read(value: &Cursor<'_, '_>, violations: &mut Violations) -> Self {
         value.refuse_odd_list(violations);
         let mut gpu = Self::default();
         let shape = if value.dialect() == Dialect::NpmHead { &GPU_HEAD } else { &GPU };
@@ -68,7 +68,7 @@ impl Gpu {
         gpu
     }
 
-    fn read_units(&mut self, value: &Cursor<'_>, violations: &mut Violations) {
+    fn read_units(&mut self, value: &Cursor<'_, '_>, violations: &mut Violations) {
         if value.dialect() == Dialect::Go {
             self.units = read_quantity(value, violations, quantity::gpu_units).into();
             self.counted = self.units.nearest > 0;
@@ -88,7 +88,7 @@ impl Gpu {
 
     /// Units need attributes where they are read, to Go; to the npm release where they are used, since then in both ways
     /// and at once.
-    fn check_attributes(&self, value: &Cursor<'_>, violations: &mut Violations) {
+    fn check_attributes(&self, value: &Cursor<'_, '_>, violations: &mut Violations) {
         if value.dialect() == Dialect::Go && self.units.nearest > 0 && self.attributes.is_none() {
             violations
                 .add(
@@ -107,7 +107,10 @@ impl Gpu {
 
 /// To Go only the vendor `nvidia` is read; without a list of models any model will do. Also says whether a vendor stands
 /// there.
-fn read_gpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> (Vec<Attribute>, bool) {
+fn read_gpu_attributes(
+    value: &Cursor<'_, '_>,
+    violations: &mut Violations,
+) -> (Vec<Attribute>, bool) {
     value.refuse_odd_list(violations);
     let mut vendor = None;
     for (name, value) in value.raw_fields(&GPU_ATTRIBUTES, violations) {
@@ -138,18 +141,18 @@ fn read_gpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> (Vec<
 }
 
 /// The models: sorted to Go, in the document's order to npm, to which an empty list is no model at all.
-fn read_gpu_vendor(vendor: &Cursor<'_>, violations: &mut Violations) -> Vec<String> {
+fn read_gpu_vendor(vendor: &Cursor<'_, '_>, violations: &mut Violations) -> Vec<String> {
     let any = || "vendor/nvidia/model/*".to_owned();
     let mut keys = Vec::new();
     let fields = vendor.fields(&GPU_VENDOR, violations);
-    if vendor.dialect().is_npm() && vendor.is_mapping() && fields.is_empty() {
+    if vendor.dialect().is_npm() && vendor.is_mapping() && fields.clone().next().is_none() {
         violations.add("gpu-vendor", vendor.at(), "the GPU's vendor is missing; write nvidia");
     }
     for (name, value) in fields {
         match &*name {
             "nvidia" if value.dialect().is_npm() && value.is_null() => keys.push(any()),
             "nvidia" => {
-                for (_, model) in value.items(violations).unwrap_or_default() {
+                for (_, model) in value.items(violations).into_iter().flatten() {
                     keys.push(read_gpu_model(&model, violations));
                 }
             }
@@ -165,7 +168,7 @@ fn read_gpu_vendor(vendor: &Cursor<'_>, violations: &mut Violations) -> Vec<Stri
     keys
 }
 
-fn read_gpu_model(value: &Cursor<'_>, violations: &mut Violations) -> String {
+fn read_gpu_model(value: &Cursor<'_, '_>, violations: &mut Violations) -> String {
     let npm = value.dialect().is_npm();
     let (mut model, mut ram, mut interface) = (None, None, None);
     for (name, value) in value.fields(&GPU_MODEL, violations) {
@@ -178,19 +181,19 @@ fn read_gpu_model(value: &Cursor<'_>, violations: &mut Violations) -> String {
             "ram" if npm => ram = value.text(violations).filter(|ram| !ram.is_empty()),
             "ram" => {
                 let gib = read_quantity(&value, violations, quantity::gpu_ram_gib);
-                ram = Some(format!("{gib}Gi"));
+                ram = Some(format!("{gib}Gi").into());
             }
             "interface" => interface = Some(read_gpu_interface(&value, violations)),
             _ => {}
         }
     }
-    let model = model.unwrap_or_else(|| if npm { "undefined" } else { "" }.to_owned());
+    let model = model.unwrap_or(if npm { "undefined" } else { "" }.into());
     let ram = ram.map(|ram| format!("/ram/{ram}")).unwrap_or_default();
     let interface = interface.map(|name| format!("/interface/{name}")).unwrap_or_default();
     format!("vendor/nvidia/model/{model}{ram}{interface}")
 }
 
-fn read_gpu_interface<'t>(value: &Cursor<'t>, violations: &mut Violations) -> &'t str {
+fn read_gpu_interface<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> &'t str {
     let name = value.raw();
     if !matches!(name, "pcie" | "sxm") {
         let message = format!("GPU interface {} is neither pcie nor sxm", quoted(name));

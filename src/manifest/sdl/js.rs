@@ -77,7 +77,8 @@ pub(super) fn node_text(tree: &Tree<'_>, node: &Node<'_>) -> Result<String, Misf
         Content::Scalar(scalar) => Ok(scalar.to_js()?.to_text().into_owned()),
         Content::Mapping(_) => Ok("[object Object]".to_owned()),
         Content::Sequence(items) => {
-            let texts: Result<Vec<String>, Misfit> = items
+            let texts: Result<Vec<String>, Misfit> = tree
+                .children(*items)
                 .iter()
                 .map(|id| match &tree.node(*id).content {
                     // An absent item joins as nothing.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use document::Document;
 use origin::Origins;
-use yaml::Tree;
+use yaml::{Faults, Readers, Tree};
 
 use super::{
     ChainGroups, Dialect, MAX_DOCUMENT_BYTES, Manifest, SignerLists, Violation,
@@ -65,7 +65,13 @@ impl Compiled {
 /// # Errors
 /// Everything that is wrong with it, in document terms: pointers lead into the document, with line and column.
 pub fn compile(text: &str, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
-    trace(text, dialect).map(|traced| traced.compiled)
+    Sdl::parse_for(text, Readers::of(dialect)).compile(dialect)
+}
+
+/// A document that was parsed once, to be read in every dialect.
+pub struct Sdl<'t> {
+    tree: Tree<'t>,
+    faults: Faults,
 }
 
 /// What was compiled, and how to get from it back to the document.
@@ -77,51 +83,60 @@ pub(super) struct Traced {
     pub(super) odd_prices: Vec<(usize, usize, String)>,
 }
 
-/// Compiles a document and keeps where everything comes from.
-pub(super) fn trace(text: &str, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
-    if text.len() > MAX_DOCUMENT_BYTES {
-        let mut violations = Violations::default();
-        let message =
-            format!("document has {} bytes, at most {MAX_DOCUMENT_BYTES} are read", text.len());
-        violations.add("document-too-large", "", message);
-        return Err(violations.into_vec());
+impl<'t> Sdl<'t> {
+    /// Parses a document. What is wrong with it is told by [`Sdl::compile`], as it depends on who reads.
+    pub fn parse(text: &'t str) -> Self {
+        Self::parse_for(text, Readers::ALL)
     }
-    let mut violations = Violations::default();
-    let Some(tree) = Tree::parse(text, dialect, &mut violations) else {
-        return Err(violations.into_vec());
-    };
-    let mut traced = compile_tree(&tree, dialect);
-    let violations = match &mut traced {
-        Ok(traced) => &mut traced.compiled.warnings,
-        Err(violations) => violations,
-    };
-    for violation in violations {
-        locate(violation, &tree);
-        if dialect.is_npm() {
-            violation.reference = None;
+
+    fn parse_for(text: &'t str, readers: Readers) -> Self {
+        if text.len() > MAX_DOCUMENT_BYTES {
+            let message =
+                format!("document has {} bytes, at most {MAX_DOCUMENT_BYTES} are read", text.len());
+            let mut faults = Faults::default();
+            faults.add(readers, &Violation::whole("document-too-large", message));
+            return Self { tree: Tree::default(), faults };
         }
+        let (tree, faults) = Tree::parse(text, readers);
+        Self { tree, faults }
     }
-    traced
-}
 
-/// Where the values of a document stand.
-pub(super) struct Places<'t>(Tree<'t>);
+    /// What the document comes to as `dialect` reads it.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn compile(&self, dialect: Dialect) -> Result<Compiled, Vec<Violation>> {
+        self.trace(dialect).map(|traced| traced.compiled)
+    }
 
-impl<'t> Places<'t> {
-    /// The places of a document that is YAML.
-    pub(super) fn of(text: &'t str) -> Option<Self> {
-        Tree::parse(text, Dialect::Go, &mut Violations::default()).map(Self)
+    /// Compiles the document and keeps where everything comes from.
+    pub(super) fn trace(&self, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
+        if let Some(fault) = self.faults.of(dialect) {
+            return Err(vec![fault.clone()]);
+        }
+        let mut traced = compile_tree(&self.tree, dialect);
+        let violations = match &mut traced {
+            Ok(traced) => &mut traced.compiled.warnings,
+            Err(violations) => violations,
+        };
+        for violation in violations {
+            if violation.line.is_none() {
+                (violation.line, violation.column) = self.locate(&violation.pointer);
+            }
+            if dialect.is_npm() {
+                violation.reference = None;
+            }
+        }
+        traced
     }
 
     /// Line and column, from 1, of the value that a pointer names, or of its nearest parent that exists.
     pub(super) fn locate(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
-        let (line, column) = self.0.locate(pointer).unzip();
-        let small = |number: Option<usize>| number.and_then(|number| u32::try_from(number).ok());
-        (small(line), small(column))
+        self.tree.locate(pointer).unzip()
     }
 }
 
-fn compile_tree(tree: &Tree<'_>, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
+fn compile_tree<'t>(tree: &'t Tree<'t>, dialect: Dialect) -> Result<Traced, Vec<Violation>> {
     let mut violations = Violations::default();
     let document = Document::read(tree, dialect, &mut violations);
     if let Some(document) = &document {
@@ -162,7 +177,7 @@ fn compile_tree(tree: &Tree<'_>, dialect: Dialect) -> Result<Traced, Vec<Violati
 
 /// What else the rules of groups and manifests say of a document that is refused already, so that nobody meets it one try
 /// later. Only what stands in one profile, price or service is told: the rest may follow from what is wrong elsewhere.
-fn beyond(document: &Document, known: &[Violation]) -> Vec<Violation> {
+fn beyond(document: &Document<'_>, known: &[Violation]) -> Vec<Violation> {
     if document.dialect != Dialect::Go {
         return Vec::new();
     }
@@ -228,13 +243,4 @@ fn without_repetition(violations: Vec<Violation>) -> Vec<Violation> {
         }
     }
     unique
-}
-
-fn locate(violation: &mut Violation, tree: &Tree<'_>) {
-    if violation.line.is_none()
-        && let Some((line, column)) = tree.locate(&violation.pointer)
-    {
-        violation.line = u32::try_from(line).ok();
-        violation.column = u32::try_from(column).ok();
-    }
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    cursor::{Cursor, Shape, Whole},
+    cursor::{Cursor, Shape, Text, Whole},
     document::read_named,
     gpu::Gpu,
     js::{self, JsValue},
     quantity::{self, Malformed},
 };
 use crate::{
-    domain::{Amount, Attribute, Denom, Price, SignedBy, Volume},
+    domain::{Amount, Attribute, Denom, Price, SignedBy},
     manifest::{
         Dialect,
         groups::SignerLists,
@@ -46,17 +46,17 @@ const USDC: &str = "ibc/170C677610AC31DF0904FFE09CD3B5C657492170E7E52372E48756B7
 
 /// A compute profile; absent parts are refused where the profile is used.
 #[derive(Debug, Default)]
-pub(super) struct Compute {
-    pub(super) resources: Option<Resources>,
+pub(super) struct Compute<'t> {
+    pub(super) resources: Option<Resources<'t>>,
 }
 
 /// What one replica gets.
 #[derive(Debug, Default)]
-pub(super) struct Resources {
+pub(super) struct Resources<'t> {
     pub(super) cpu: Option<Cpu>,
     pub(super) memory: Option<Whole<u64>>,
     /// In document order.
-    pub(super) storage: Vec<Disk>,
+    pub(super) storage: Vec<Disk<'t>>,
     pub(super) gpu: Option<Gpu>,
 }
 
@@ -69,9 +69,11 @@ pub(super) struct Cpu {
 
 /// A volume.
 #[derive(Debug)]
-pub(super) struct Disk {
-    /// Named `default` where the document gives no name.
-    pub(super) volume: Volume,
+pub(super) struct Disk<'t> {
+    /// `default` where the document gives none.
+    pub(super) name: Text<'t>,
+    pub(super) bytes: u64,
+    pub(super) attributes: Vec<Attribute>,
     /// Whether the document gives the name.
     pub(super) named: bool,
     /// Whether it outlives its replica, so that it must be mounted somewhere.
@@ -82,13 +84,13 @@ pub(super) struct Disk {
 
 /// A placement profile.
 #[derive(Debug, Default)]
-pub(super) struct Placement {
+pub(super) struct Placement<'t> {
     /// Sorted by key.
     pub(super) attributes: Vec<Attribute>,
     pub(super) signed_by: SignedBy,
     pub(super) signer_lists: SignerLists,
     /// Per compute profile; `None` where nothing usable stands.
-    pub(super) pricing: BTreeMap<String, Option<Priced>>,
+    pub(super) pricing: BTreeMap<Text<'t>, Option<Priced>>,
 }
 
 /// What one replica costs for a block.
@@ -99,8 +101,8 @@ pub(super) struct Priced {
     pub(super) spelled: Option<String>,
 }
 
-impl Compute {
-    pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Compute<'t> {
+    pub(super) fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut compute = Self::default();
         for (name, value) in value.fields(&COMPUTE, violations) {
             if name == "resources" && !value.is_absent() {
@@ -111,8 +113,8 @@ impl Compute {
     }
 }
 
-impl Resources {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Resources<'t> {
+    fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut resources = Self::default();
         for (name, value) in value.fields(&RESOURCES, violations) {
             if value.is_absent() {
@@ -132,7 +134,7 @@ impl Resources {
 
 /// Reads a quantity from the text that stands there, whatever its type; null is nothing.
 pub(super) fn read_quantity<T: Default>(
-    value: &Cursor<'_>,
+    value: &Cursor<'_, '_>,
     violations: &mut Violations,
     parse: impl FnOnce(&str) -> Result<T, Malformed>,
 ) -> T {
@@ -149,7 +151,7 @@ pub(super) fn read_quantity<T: Default>(
 
 /// Reads a quantity from the value that JavaScript has there.
 pub(super) fn read_js_quantity(
-    value: &Cursor<'_>,
+    value: &Cursor<'_, '_>,
     violations: &mut Violations,
     parse: fn(&JsValue<'_>) -> Result<f64, &'static str>,
 ) -> Whole<u64> {
@@ -163,7 +165,7 @@ pub(super) fn read_js_quantity(
 }
 
 impl Cpu {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+    fn read(value: &Cursor<'_, '_>, violations: &mut Violations) -> Self {
         let mut cpu = Self::default();
         for (name, value) in value.fields(&CPU, violations) {
             match (&*name, value.dialect()) {
@@ -187,7 +189,7 @@ impl Cpu {
 }
 
 /// To Go a CPU has one attribute at most, `arch`.
-fn read_cpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
+fn read_cpu_attributes(value: &Cursor<'_, '_>, violations: &mut Violations) -> Vec<Attribute> {
     let mut attributes = Vec::new();
     let known = Shape { fields: &["arch"], later: &[], required: &[] };
     for (name, value) in value.raw_fields(&known, violations) {
@@ -205,7 +207,7 @@ fn read_cpu_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<A
 }
 
 /// To npm attributes have any names and values, which become texts, in the order of a dictionary.
-fn read_js_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Attribute> {
+fn read_js_attributes(value: &Cursor<'_, '_>, violations: &mut Violations) -> Vec<Attribute> {
     let members = value.members(violations);
     let mut attributes: Vec<Attribute> = members
         .into_iter()
@@ -215,14 +217,14 @@ fn read_js_attributes(value: &Cursor<'_>, violations: &mut Violations) -> Vec<At
     attributes
 }
 
-fn read_size(value: &Cursor<'_>, violations: &mut Violations) -> Whole<u64> {
+fn read_size(value: &Cursor<'_, '_>, violations: &mut Violations) -> Whole<u64> {
     match value.dialect() {
         Dialect::Go => read_quantity(value, violations, quantity::bytes).into(),
         Dialect::Npm | Dialect::NpmHead => read_js_quantity(value, violations, quantity::js_bytes),
     }
 }
 
-fn read_memory(value: &Cursor<'_>, violations: &mut Violations) -> Whole<u64> {
+fn read_memory(value: &Cursor<'_, '_>, violations: &mut Violations) -> Whole<u64> {
     let mut bytes = Whole::default();
     for (name, value) in value.fields(&MEMORY, violations) {
         if name == "size" {
@@ -233,20 +235,20 @@ fn read_memory(value: &Cursor<'_>, violations: &mut Violations) -> Whole<u64> {
 }
 
 /// A list of volumes, or a mapping for a single one, whose name then does not count to Go.
-fn read_storage(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Disk> {
+fn read_storage<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Vec<Disk<'t>> {
     if value.is_mapping() {
         let mut disk = read_disk(value, violations);
         if value.dialect() == Dialect::Go {
-            DEFAULT_VOLUME.clone_into(&mut disk.volume.name);
+            disk.name = DEFAULT_VOLUME.into();
             disk.named = true;
         }
         return vec![disk];
     }
     let mut names = HashSet::new();
     let mut disks = Vec::new();
-    for item in value.all_items(violations).unwrap_or_default() {
+    for item in value.all_items(violations).into_iter().flatten() {
         let disk = read_disk(&item, violations);
-        let name = &disk.volume.name;
+        let name = &disk.name;
         if value.dialect() == Dialect::Go && !names.insert(name.clone()) {
             let message = format!(
                 "volume {} stands twice; a volume without a name is called \"default\"",
@@ -261,7 +263,7 @@ fn read_storage(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Disk> {
     disks
 }
 
-fn read_disk(value: &Cursor<'_>, violations: &mut Violations) -> Disk {
+fn read_disk<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Disk<'t> {
     let mut name = None;
     let (mut size, mut attributes, mut persistent) = (Whole::default(), Vec::new(), false);
     for (field, value) in value.fields(&VOLUME, violations) {
@@ -281,15 +283,14 @@ fn read_disk(value: &Cursor<'_>, violations: &mut Violations) -> Disk {
     }
     // A volume of the name `default` is named to Go either way.
     let named = name.is_some() || value.dialect() == Dialect::Go;
-    let name = name.unwrap_or_else(|| DEFAULT_VOLUME.to_owned());
-    let volume = Volume { name, bytes: size.nearest, attributes };
-    Disk { volume, named, persistent, spelled: size.spelled }
+    let name = name.unwrap_or(DEFAULT_VOLUME.into());
+    Disk { name, bytes: size.nearest, attributes, named, persistent, spelled: size.spelled }
 }
 
 /// npm's rules of class and persistence: the release only keeps `ram` from being persistent; since then both must stand
 /// there, and the other classes must be persistent.
 fn read_js_volume_attributes(
-    value: &Cursor<'_>,
+    value: &Cursor<'_, '_>,
     violations: &mut Violations,
 ) -> (Vec<Attribute>, bool) {
     let (mut persistent, mut class) = (None, None);
@@ -297,8 +298,10 @@ fn read_js_volume_attributes(
     for (name, value) in value.fields(&shape, violations) {
         match (&*name, value.js()) {
             ("class", _) => class = value.text(violations),
-            ("persistent", Some(JsValue::Bool(truth))) => persistent = Some(truth.to_string()),
-            ("persistent", Some(JsValue::Text(text))) => persistent = Some(text.to_owned()),
+            ("persistent", Some(JsValue::Bool(truth))) => {
+                persistent = Some(if truth { "true" } else { "false" }.into())
+            }
+            ("persistent", Some(JsValue::Text(text))) => persistent = Some(text.into()),
             ("persistent", _) => value.refuse("true, false or text", violations),
             _ => {}
         }
@@ -320,7 +323,7 @@ fn read_js_volume_attributes(
         }
     }
     if class.as_deref() == Some("ram") && persistent.is_none() {
-        persistent = Some("false".to_owned());
+        persistent = Some(Text::Borrowed("false"));
     }
     // Texts are true unless they deny it.
     let lasts = persistent
@@ -334,10 +337,10 @@ fn read_js_volume_attributes(
 /// Class and persistence. The class is judged by the spelling of `persistent`, not by its meaning: `yes` with no class
 /// gets none, `off` with class `ram` is refused.
 fn read_volume_attributes(
-    value: &Cursor<'_>,
+    value: &Cursor<'_, '_>,
     violations: &mut Violations,
 ) -> (Vec<Attribute>, bool) {
-    let mut persistent = "false".to_owned();
+    let mut persistent = Text::Borrowed("false");
     let mut class = None;
     for (name, value) in value.members(violations) {
         let text = value.text(violations).unwrap_or_default();
@@ -357,8 +360,8 @@ fn read_volume_attributes(
     let mut refuse = |message: String, reference: &str| {
         violations.add("storage-attributes", value.at(), message).reference(reference);
     };
-    match (class.as_deref().unwrap_or_default(), persistent.as_str()) {
-        ("", "true") => class = Some("default".to_owned()),
+    match (class.as_deref().unwrap_or_default(), &*persistent) {
+        ("", "true") => class = Some("default".into()),
         ("ram", spelling) if spelling != "false" => refuse(
             format!("storage of class ram cannot be persistent, found {}", quoted(spelling)),
             "sdl: ram storage class cannot be persistent",
@@ -373,7 +376,7 @@ fn read_volume_attributes(
         ),
         _ => {}
     }
-    let persistent = match persistent.as_str() {
+    let persistent = match &*persistent {
         "true" | "on" | "yes" => "true",
         "false" | "off" | "no" => "false",
         other => {
@@ -396,8 +399,8 @@ fn read_volume_attributes(
     (attributes, persistent == "true")
 }
 
-impl Placement {
-    pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Placement<'t> {
+    pub(super) fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut placement = Self::default();
         for (name, value) in value.fields(&PLACEMENT, violations) {
             match &*name {
@@ -428,12 +431,16 @@ impl Placement {
     }
 }
 
-fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> (SignedBy, SignerLists) {
+fn owned(texts: Vec<Text<'_>>) -> Vec<String> {
+    texts.into_iter().map(Text::into_owned).collect()
+}
+
+fn read_signed_by(value: &Cursor<'_, '_>, violations: &mut Violations) -> (SignedBy, SignerLists) {
     let (mut all_of, mut any_of) = (None, None);
     for (name, value) in value.fields(&SIGNED_BY, violations) {
         match &*name {
-            "allOf" => all_of = value.texts(violations),
-            "anyOf" => any_of = value.texts(violations),
+            "allOf" => all_of = value.texts(violations).map(owned),
+            "anyOf" => any_of = value.texts(violations).map(owned),
             _ => {}
         }
     }
@@ -443,11 +450,11 @@ fn read_signed_by(value: &Cursor<'_>, violations: &mut Violations) -> (SignedBy,
     (signed_by, listed)
 }
 
-fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Priced> {
+fn read_price(value: &Cursor<'_, '_>, violations: &mut Violations) -> Option<Priced> {
     if value.is_absent() {
         return None;
     }
-    let (mut denom, mut amount) = (String::new(), String::new());
+    let (mut denom, mut amount) = (Text::default(), Text::default());
     for (name, value) in value.fields(&PRICE, violations) {
         match (&*name, value.dialect()) {
             ("denom", _) => denom = value.text(violations).unwrap_or_default(),
@@ -469,13 +476,13 @@ fn read_price(value: &Cursor<'_>, violations: &mut Violations) -> Option<Priced>
 }
 
 /// To npm an amount is a number from zero, or a text of digits with perhaps a fraction.
-fn read_js_amount(value: &Cursor<'_>, violations: &mut Violations) -> String {
+fn read_js_amount<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Text<'t> {
     match value.js() {
-        Some(JsValue::Number(number)) if number >= 0.0 => js::number_text(number),
-        Some(JsValue::Text(text)) if quantity::is_decimal(text) => text.to_owned(),
+        Some(JsValue::Number(number)) if number >= 0.0 => js::number_text(number).into(),
+        Some(JsValue::Text(text)) if quantity::is_decimal(text) => text.into(),
         _ => {
             value.refuse("an amount such as 100 or \"0.5\"", violations);
-            String::new()
+            Text::default()
         }
     }
 }
@@ -483,9 +490,9 @@ fn read_js_amount(value: &Cursor<'_>, violations: &mut Violations) -> String {
 /// npm takes the chain's coins, and the release one stablecoin beside them. An amount that it takes may still be none
 /// for the chain.
 fn js_price(
-    value: &Cursor<'_>,
+    value: &Cursor<'_, '_>,
     denom: &str,
-    amount: String,
+    amount: Text<'_>,
     violations: &mut Violations,
 ) -> Option<Priced> {
     let known =
@@ -497,7 +504,7 @@ fn js_price(
     };
     let (amount, spelled) = match amount.parse() {
         Ok(amount) => (amount, None),
-        Err(_) => (Amount::ZERO, Some(amount)),
+        Err(_) => (Amount::ZERO, Some(amount.into_owned())),
     };
     Some(Priced { price: Price { denom, amount }, spelled })
 }

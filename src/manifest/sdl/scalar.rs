@@ -29,7 +29,11 @@ pub(super) struct Misfit {
 impl Scalar<'_> {
     /// Whether the scalar is `null`, which leaves a field as if it were not there.
     pub(super) fn is_null(&self) -> bool {
-        matches!(self.value(), Ok(Value::Null))
+        match self.tag {
+            ScalarTag::Implicit | ScalarTag::NonSpecific => is_null(&self.text),
+            ScalarTag::Str => false,
+            _ => matches!(self.value(), Ok(Value::Null)),
+        }
     }
 
     /// The text of a field that holds text; `None` for null.
@@ -39,10 +43,9 @@ impl Scalar<'_> {
             let bytes = BASE64.decode(self.text.as_bytes()).map_err(|_| misfit.clone())?;
             return String::from_utf8(bytes).map(|text| Some(text.into())).map_err(|_| misfit);
         }
-        match self.value()? {
-            Value::Null => Ok(None),
-            _ => Ok(Some(Cow::Borrowed(&*self.text))),
-        }
+        let plain = matches!(self.tag, ScalarTag::Implicit | ScalarTag::Str);
+        let is_null = if plain { self.is_null() } else { self.value()? == Value::Null };
+        Ok((!is_null).then_some(Cow::Borrowed(&*self.text)))
     }
 
     /// The number of a field that holds a count or a port; `None` for null.
@@ -105,9 +108,15 @@ impl Scalar<'_> {
     }
 }
 
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
 fn resolve(text: &str) -> Value {
+    if is_null(text) {
+        return Value::Null;
+    }
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
         ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),

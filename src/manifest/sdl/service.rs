@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
-    cursor::{Cursor, Shape, Whole},
+    cursor::{Cursor, Shape, Text, Whole},
     document::read_named,
 };
 use crate::manifest::{
@@ -54,50 +54,50 @@ pub(super) const MAX_TIMEOUT_MS: u32 = 60_000;
 
 /// A service. Lists that may be `null` differ from empty ones, as they do in the manifest.
 #[derive(Debug, Default)]
-pub(super) struct Service {
-    pub(super) image: String,
-    pub(super) command: Option<Vec<String>>,
-    pub(super) args: Option<Vec<String>>,
-    pub(super) env: Option<Vec<String>>,
-    pub(super) expose: Vec<Expose>,
-    pub(super) params: Option<Params>,
+pub(super) struct Service<'t> {
+    pub(super) image: Text<'t>,
+    pub(super) command: Option<Vec<Text<'t>>>,
+    pub(super) args: Option<Vec<Text<'t>>>,
+    pub(super) env: Option<Vec<Text<'t>>>,
+    pub(super) expose: Vec<Expose<'t>>,
+    pub(super) params: Option<Params<'t>>,
     pub(super) credentials: Option<Credentials>,
 }
 
 /// One port of a service.
 #[derive(Debug, Default)]
-pub(super) struct Expose {
+pub(super) struct Expose<'t> {
     /// Its place in the document's list.
     pub(super) index: usize,
     pub(super) port: u32,
     pub(super) external_port: u32,
     /// As written.
-    pub(super) proto: String,
-    pub(super) to: Vec<To>,
-    pub(super) accept: Option<Vec<String>>,
-    pub(super) http: HttpOptions,
+    pub(super) proto: Text<'t>,
+    pub(super) to: Vec<To<'t>>,
+    pub(super) accept: Option<Vec<Text<'t>>>,
+    pub(super) http: HttpOptions<'t>,
 }
 
 /// Who may connect.
 #[derive(Debug, Default)]
-pub(super) struct To {
+pub(super) struct To<'t> {
     /// Its place in the document's list.
     pub(super) index: usize,
-    pub(super) service: String,
+    pub(super) service: Text<'t>,
     pub(super) global: bool,
-    pub(super) ip: String,
+    pub(super) ip: Text<'t>,
 }
 
 /// Options of the HTTP entrance as written.
 #[derive(Debug, Default)]
-pub(super) struct HttpOptions {
+pub(super) struct HttpOptions<'t> {
     pub(super) max_body_size: Option<u32>,
     pub(super) proxy_buffer_size: Option<u32>,
     pub(super) read_timeout: Option<u32>,
     pub(super) send_timeout: Option<u32>,
     pub(super) next_tries: Option<Whole<u32>>,
     pub(super) next_timeout: Option<Whole<u32>>,
-    pub(super) next_cases: Option<Vec<String>>,
+    pub(super) next_cases: Option<Vec<Text<'t>>>,
 }
 
 /// The ports that npm takes; Go looks at them later, and only at the inner one.
@@ -105,22 +105,22 @@ const PORTS: RangeInclusive<u32> = 1..=65535;
 
 /// What else a service asks for.
 #[derive(Debug, Default)]
-pub(super) struct Params {
-    pub(super) storage: BTreeMap<String, Mount>,
-    pub(super) permissions: Option<Vec<String>>,
+pub(super) struct Params<'t> {
+    pub(super) storage: BTreeMap<Text<'t>, Mount<'t>>,
+    pub(super) permissions: Option<Vec<Text<'t>>>,
     /// `cpu`, `cpu-gpu`, or empty.
-    pub(super) tee: String,
+    pub(super) tee: Text<'t>,
 }
 
 /// Where a volume is mounted.
 #[derive(Debug, Default)]
-pub(super) struct Mount {
-    pub(super) path: String,
+pub(super) struct Mount<'t> {
+    pub(super) path: Text<'t>,
     pub(super) read_only: bool,
 }
 
-impl Service {
-    pub(super) fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Service<'t> {
+    pub(super) fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut service = Self::default();
         for (name, value) in value.fields(&SERVICE, violations) {
             match &*name {
@@ -151,25 +151,25 @@ impl Service {
 }
 
 /// The items of a list, each with its place in the document.
-fn read_list<T>(
-    value: &Cursor<'_>,
+fn read_list<'t, T>(
+    value: &Cursor<'_, 't>,
     violations: &mut Violations,
-    mut read: impl FnMut(usize, &Cursor<'_>, &mut Violations) -> T,
+    mut read: impl FnMut(usize, &Cursor<'_, 't>, &mut Violations) -> T,
 ) -> Vec<T> {
-    let items = value.items(violations).unwrap_or_default();
-    items.iter().map(|(index, item)| read(*index, item, violations)).collect()
+    let items = value.items(violations).into_iter().flatten();
+    items.map(|(index, item)| read(index, &item, violations)).collect()
 }
 
-fn read_present<T>(
-    value: &Cursor<'_>,
+fn read_present<'t, T>(
+    value: &Cursor<'_, 't>,
     violations: &mut Violations,
-    read: impl FnOnce(&Cursor<'_>, &mut Violations) -> T,
+    read: impl FnOnce(&Cursor<'_, 't>, &mut Violations) -> T,
 ) -> Option<T> {
     (!value.is_absent()).then(|| read(value, violations))
 }
 
 /// Dependencies mean nothing; only their shape is checked.
-fn read_dependency(_: usize, value: &Cursor<'_>, violations: &mut Violations) {
+fn read_dependency(_: usize, value: &Cursor<'_, '_>, violations: &mut Violations) {
     for (name, value) in value.fields(&DEPENDENCY, violations) {
         if name == "service" {
             value.text(violations);
@@ -177,8 +177,8 @@ fn read_dependency(_: usize, value: &Cursor<'_>, violations: &mut Violations) {
     }
 }
 
-impl Expose {
-    fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Expose<'t> {
+    fn read(index: usize, value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut expose = Self { index, ..Self::default() };
         for (name, value) in value.fields(&EXPOSE, violations) {
             match &*name {
@@ -201,15 +201,15 @@ impl Expose {
 }
 
 /// npm knows four spellings; Go takes any case, and nothing at all.
-fn check_proto(value: &Cursor<'_>, proto: &str, violations: &mut Violations) {
+fn check_proto(value: &Cursor<'_, '_>, proto: &str, violations: &mut Violations) {
     if value.dialect().is_npm() && !matches!(proto, "TCP" | "UDP" | "tcp" | "udp") {
         let message = format!("protocol {} is none of TCP, UDP, tcp, udp", quoted(proto));
         violations.add("unknown-protocol", value.at(), message);
     }
 }
 
-impl To {
-    fn read(index: usize, value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> To<'t> {
+    fn read(index: usize, value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut to = Self { index, ..Self::default() };
         for (name, value) in value.fields(&TO, violations) {
             match &*name {
@@ -231,7 +231,7 @@ impl To {
     }
 }
 
-impl To {
+impl To<'_> {
     /// Whether this takes a leased address.
     pub(super) fn is_leased(&self) -> bool {
         self.global && !self.ip.is_empty()
@@ -239,7 +239,7 @@ impl To {
 }
 
 /// Hostnames must at least fit into a URL, even those of a service that is not deployed; npm takes any.
-fn read_accept(value: &Cursor<'_>, violations: &mut Violations) -> Option<Vec<String>> {
+fn read_accept<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Option<Vec<Text<'t>>> {
     let hosts = value.texts(violations)?;
     if value.dialect().is_npm() {
         return Some(hosts);
@@ -282,8 +282,8 @@ fn escapes_are_complete(text: &str) -> bool {
         .all(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
-impl HttpOptions {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> HttpOptions<'t> {
+    fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut options = Self::default();
         for (name, value) in value.fields(&HTTP_OPTIONS, violations) {
             match &*name {
@@ -309,8 +309,8 @@ impl HttpOptions {
     }
 }
 
-impl Params {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Params<'t> {
+    fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut params = Self::default();
         for (name, value) in value.fields(&PARAMS, violations) {
             match &*name {
@@ -331,8 +331,8 @@ impl Params {
     }
 }
 
-impl Mount {
-    fn read(value: &Cursor<'_>, violations: &mut Violations) -> Self {
+impl<'t> Mount<'t> {
+    fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut mount = Self::default();
         for (name, value) in value.fields(&MOUNT, violations) {
             match &*name {
@@ -349,14 +349,14 @@ impl Mount {
 }
 
 /// npm checks every path where it stands; Go does for deployed services.
-fn check_mount(value: &Cursor<'_>, path: &str, violations: &mut Violations) {
+fn check_mount(value: &Cursor<'_, '_>, path: &str, violations: &mut Violations) {
     if value.dialect().is_npm() && !path.starts_with('/') {
         let message = format!("mount {} is not an absolute path", quoted(path));
         violations.add("mount-path", value.at(), message);
     }
 }
 
-fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Vec<String> {
+fn read_permissions<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> Vec<Text<'t>> {
     let mut read = Vec::new();
     for (name, value) in value.fields(&PERMISSIONS, violations) {
         if name == "read" {
@@ -368,14 +368,14 @@ fn read_permissions(value: &Cursor<'_>, violations: &mut Violations) -> Vec<Stri
 }
 
 /// Go takes any permission, npm those it knows.
-fn check_permissions(value: &Cursor<'_>, read: &[String], violations: &mut Violations) {
+fn check_permissions(value: &Cursor<'_, '_>, read: &[Text<'_>], violations: &mut Violations) {
     let known: &[&str] = match value.dialect() {
         Dialect::Go => return,
         Dialect::Npm => &["deployment", "logs"],
         Dialect::NpmHead => &["deployment", "logs", "events"],
     };
     for (index, name) in read.iter().enumerate() {
-        if !violations.is_full() && !known.contains(&name.as_str()) {
+        if !violations.is_full() && !known.contains(&&**name) {
             let hint = nearest_hint(name, known.iter().copied());
             let message = format!("permission {} is not known{hint}", quoted(name));
             violations.add("permission", pointer(&value.at(), index), message);
@@ -383,7 +383,7 @@ fn check_permissions(value: &Cursor<'_>, read: &[String], violations: &mut Viola
     }
 }
 
-fn read_credentials(value: &Cursor<'_>, violations: &mut Violations) -> Credentials {
+fn read_credentials(value: &Cursor<'_, '_>, violations: &mut Violations) -> Credentials {
     let mut credentials = Credentials::default();
     for (name, value) in value.fields(&CREDENTIALS, violations) {
         let field = match &*name {
@@ -393,7 +393,7 @@ fn read_credentials(value: &Cursor<'_>, violations: &mut Violations) -> Credenti
             "password" => &mut credentials.password,
             _ => continue,
         };
-        *field = value.text(violations).unwrap_or_default();
+        *field = value.text(violations).unwrap_or_default().into_owned();
         if field.is_empty() && value.dialect().is_npm() {
             value.refuse("text that is not empty", violations);
         }

@@ -3,12 +3,15 @@
 //! Typed YAML readers decide too early what `0120`, `1.0` or `yes` mean; the reference decides by the field that the
 //! scalar stands in, so the tree keeps the text and [`super::cursor`] decides. An alias is the same node once more, not
 //! a copy, and the size that a document would have with its aliases expanded has a limit.
+//!
+//! A text is parsed once for all who read it. The surprising fact: what one of them refuses may be a good document to
+//! another, so that faults are kept apart and the tree is built as long as anyone can use it.
 
-use std::{borrow::Cow, cell::RefCell, collections::HashMap};
+use std::borrow::Cow;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag, YamlVersion};
 
-use crate::manifest::{Dialect, violation::Violations};
+use crate::manifest::{Dialect, Violation};
 
 /// The most nodes that a document may have, aliases expanded.
 const MAX_NODES: usize = 100_000;
@@ -16,47 +19,43 @@ const MAX_NODES: usize = 100_000;
 /// The deepest nesting, aliases expanded.
 const MAX_DEPTH: usize = 64;
 
+/// A node's number.
+pub(super) type Id = u32;
+
 /// A document; its scalars borrow from the text wherever they stand there as they are.
+#[derive(Default)]
 pub(super) struct Tree<'t> {
     nodes: Vec<Node<'t>>,
-    root: Option<usize>,
-    /// The ways that readers have taken, so that a pointer is written only for those who ask.
-    steps: RefCell<Vec<Step>>,
-}
-
-/// One step down from a value.
-#[derive(Clone, Copy)]
-pub(super) struct Step {
-    parent: Option<usize>,
-    pub(super) token: Token,
-}
-
-/// What leads to a value from its parent.
-#[derive(Clone, Copy)]
-pub(super) enum Token {
-    /// The node of the member's name.
-    Key(usize),
-    Index(usize),
+    /// The children of all collections, those of one in a row.
+    children: Vec<Id>,
+    root: Option<Id>,
 }
 
 /// One value of the document.
 pub(super) struct Node<'t> {
     pub(super) content: Content<'t>,
     /// From 1.
-    pub(super) line: usize,
+    pub(super) line: u32,
     /// From 1, in characters.
-    pub(super) column: usize,
+    pub(super) column: u32,
     /// Nodes from here on downwards, this one included.
-    size: usize,
-    depth: usize,
+    size: u32,
+    depth: u32,
 }
 
 /// What a node is.
 pub(super) enum Content<'t> {
     Scalar(Scalar<'t>),
-    Sequence(Vec<usize>),
+    Sequence(Children),
     /// Names and values in turn.
-    Mapping(Vec<usize>),
+    Mapping(Children),
+}
+
+/// Where a collection's children stand among all.
+#[derive(Clone, Copy)]
+pub(super) struct Children {
+    start: u32,
+    end: u32,
 }
 
 /// A scalar as it was written, its quotes and escapes resolved.
@@ -102,49 +101,100 @@ impl ScalarTag {
     }
 }
 
-impl<'t> Tree<'t> {
-    /// Reads the first document of `text`. What follows it Go does not look at, while npm wants nothing there; and npm
-    /// wants no tags of one's own.
-    pub(super) fn parse(
-        text: &'t str,
-        dialect: Dialect,
-        violations: &mut Violations,
-    ) -> Option<Self> {
-        let options = granit_parser::options! {
-            bom_inside_document_as_content: true,
-            block_scalar_eof_without_line_feed: true,
-            emit_comments: false,
-            flow_nesting_limit: MAX_DEPTH,
-            block_nesting_limit: MAX_DEPTH,
-        };
-        if let Some((code, line, message)) = refused_prologue(text, dialect) {
-            violations.add(code, "", message).at(line, 1);
-            return None;
-        }
-        let mut builder = Builder { dialect, ..Builder::default() };
-        for event in Parser::new_from_str_with_options(text, options) {
-            let taken = match event {
-                Ok((Event::DocumentEnd, _)) if dialect == Dialect::Go => break,
-                Ok((event, span)) => builder.take(event, span).map_err(|fault| (fault, span)),
-                Err(error) => {
-                    let message = format!("document is not YAML: {}", error.info());
-                    let marker = error.marker();
-                    violations.add("yaml-syntax", "", message).at(marker.line(), marker.col() + 1);
-                    return None;
-                }
-            };
-            if let Err((fault, span)) = taken {
-                let (line, column) = (span.start.line(), span.start.col() + 1);
-                violations.add(fault.code, "", fault.message).at(line, column);
-                return None;
+/// Who will read a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Readers {
+    pub(super) go: bool,
+    pub(super) npm: bool,
+}
+
+impl Readers {
+    const GO: Self = Self { go: true, npm: false };
+    const NPM: Self = Self { go: false, npm: true };
+    pub(super) const ALL: Self = Self { go: true, npm: true };
+
+    pub(super) const fn of(dialect: Dialect) -> Self {
+        if dialect.is_npm() { Self::NPM } else { Self::GO }
+    }
+
+    const fn without(self, others: Self) -> Self {
+        Self { go: self.go && !others.go, npm: self.npm && !others.npm }
+    }
+}
+
+/// Why each of the readers gets no document, if it does not.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    go: Option<Violation>,
+    npm: Option<Violation>,
+}
+
+impl Faults {
+    pub(super) const fn of(&self, dialect: Dialect) -> Option<&Violation> {
+        if dialect.is_npm() { self.npm.as_ref() } else { self.go.as_ref() }
+    }
+
+    /// Notes what keeps `readers` from reading.
+    pub(super) fn add(&mut self, readers: Readers, fault: &Violation) {
+        for (slot, reads) in [(&mut self.go, readers.go), (&mut self.npm, readers.npm)] {
+            if reads && slot.is_none() {
+                *slot = Some(fault.clone());
             }
         }
-        Some(Self { nodes: builder.nodes, root: builder.root, steps: RefCell::default() })
+    }
+}
+
+/// How a text is scanned where libyaml and js-yaml agree and YAML 1.2 does not.
+fn options() -> granit_parser::Options {
+    granit_parser::options! {
+        bom_inside_document_as_content: true,
+        block_scalar_eof_without_line_feed: true,
+        emit_comments: false,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    }
+}
+
+impl<'t> Tree<'t> {
+    /// Reads the first document of `text` for `readers`. What follows it Go does not look at, while npm wants nothing
+    /// there; and npm wants no tags of one's own.
+    pub(super) fn parse(text: &'t str, readers: Readers) -> (Self, Faults) {
+        let mut faults = Faults::default();
+        let mut left = readers;
+        let mut refuse = |left: &mut Readers, Fault { whose, code, message }, line, column| {
+            let place = |number: usize| u32::try_from(number).ok();
+            let (line, column) = (place(line), place(column));
+            let fault = Violation { line, column, ..Violation::whole(code, message) };
+            faults.add(Readers { go: left.go && whose.go, npm: left.npm && whose.npm }, &fault);
+            *left = left.without(whose);
+        };
+        for (fault, line) in refused_prologue(text) {
+            refuse(&mut left, fault, line, 1);
+        }
+        let mut builder = Builder::new(text.len());
+        let mut parser = Parser::new_from_str_with_options(text, options());
+        while left != Readers::default() {
+            match parser.next() {
+                None => break,
+                Some(Ok((Event::DocumentEnd, _))) => left = left.without(Readers::GO),
+                Some(Ok((event, span))) => {
+                    if let Err(fault) = builder.take(event, span) {
+                        refuse(&mut left, fault, span.start.line(), span.start.col() + 1);
+                    }
+                }
+                Some(Err(error)) => {
+                    let message = format!("document is not YAML: {}", error.info());
+                    let fault = Fault { whose: Readers::ALL, code: "yaml-syntax", message };
+                    refuse(&mut left, fault, error.marker().line(), error.marker().col() + 1);
+                }
+            }
+        }
+        (builder.tree, faults)
     }
 
     /// The node of this number.
-    pub(super) fn node(&self, id: usize) -> &Node<'t> {
-        &self.nodes[id]
+    pub(super) fn node(&self, id: Id) -> &Node<'t> {
+        &self.nodes[id as usize]
     }
 
     /// The outermost value, if the document has one.
@@ -152,28 +202,13 @@ impl<'t> Tree<'t> {
         self.root.map(|id| self.node(id))
     }
 
-    /// Remembers a step; gives its number.
-    pub(super) fn step(&self, parent: Option<usize>, token: Token) -> usize {
-        let mut steps = self.steps.borrow_mut();
-        steps.push(Step { parent, token });
-        steps.len() - 1
-    }
-
-    /// The last token of a way.
-    pub(super) fn token(&self, step: usize) -> Option<Token> {
-        self.steps.borrow().get(step).map(|step| step.token)
-    }
-
-    /// The tokens of a way, the last one first.
-    pub(super) fn way(&self, step: Option<usize>) -> Vec<Token> {
-        let steps = self.steps.borrow();
-        let last = step.and_then(|step| steps.get(step));
-        let up = |step: &&Step| step.parent.and_then(|parent| steps.get(parent));
-        std::iter::successors(last, up).map(|step| step.token).collect()
+    /// The items of a sequence, or the names and values of a mapping in turn.
+    pub(super) fn children(&self, Children { start, end }: Children) -> &[Id] {
+        &self.children[start as usize..end as usize]
     }
 
     /// Line and column of the value that `pointer` names, or of its nearest parent that exists.
-    pub(super) fn locate(&self, pointer: &str) -> Option<(usize, usize)> {
+    pub(super) fn locate(&self, pointer: &str) -> Option<(u32, u32)> {
         let mut node = self.root()?;
         for token in pointer.split('/').skip(1) {
             let token = token.replace("~1", "/").replace("~0", "~");
@@ -186,9 +221,9 @@ impl<'t> Tree<'t> {
     fn child(&self, node: &Node<'t>, token: &str) -> Option<&Node<'t>> {
         let id = match &node.content {
             Content::Scalar(_) => return None,
-            Content::Sequence(items) => *items.get(token.parse::<usize>().ok()?)?,
+            Content::Sequence(items) => *self.children(*items).get(token.parse::<usize>().ok()?)?,
             Content::Mapping(members) => {
-                let mut pairs = members.chunks_exact(2).rev();
+                let mut pairs = self.children(*members).chunks_exact(2).rev();
                 pairs.find(|pair| self.node(pair[0]).text() == token)?[1]
             }
         };
@@ -206,56 +241,79 @@ impl Node<'_> {
     }
 }
 
-/// What both references refuse before a document begins, and the parser takes: the end of nothing, and to Go a directive
-/// that nobody knows.
-fn refused_prologue(text: &str, dialect: Dialect) -> Option<(&'static str, usize, &'static str)> {
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        match line.as_bytes() {
+/// Why a document that is YAML is not read, and by whom.
+struct Fault {
+    whose: Readers,
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    fn new(whose: Readers, code: &'static str, message: impl Into<String>) -> Self {
+        Self { whose, code, message: message.into() }
+    }
+}
+
+/// What is refused before a document begins, and the parser takes: the end of nothing, and to Go a directive that nobody
+/// knows. Each with its line.
+fn refused_prologue(text: &str) -> Vec<(Fault, usize)> {
+    let mut refused = Vec::new();
+    for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        match text.as_bytes() {
             [b'.', b'.', b'.', ..] => {
-                return Some(("yaml-documents", index + 1, "a document ends before it begins"));
+                let message = "a document ends before it begins";
+                refused.push((Fault::new(Readers::ALL, "yaml-documents", message), line));
+                break;
             }
             [b'%', rest @ ..] => {
-                let known = rest.starts_with(b"YAML") || rest.starts_with(b"TAG");
-                if dialect == Dialect::Go && !known {
-                    return Some(("yaml-syntax", index + 1, "this directive is not known"));
+                if !rest.starts_with(b"YAML") && !rest.starts_with(b"TAG") {
+                    let message = "this directive is not known";
+                    refused.push((Fault::new(Readers::GO, "yaml-syntax", message), line));
                 }
             }
             [] | [b'#', ..] => {}
-            _ => return None,
+            _ => break,
         }
     }
-    None
-}
-
-/// Why a document that is YAML is not read.
-struct Fault {
-    code: &'static str,
-    message: String,
+    refused
 }
 
 /// A collection that has not ended yet.
 struct Open {
     anchor: usize,
     mapping: bool,
-    children: Vec<usize>,
+    /// Where its children begin among the pending ones.
+    start: usize,
     span: Span,
     /// Nodes from here on downwards so far, this one included.
-    size: usize,
-    depth: usize,
+    size: u32,
+    depth: u32,
 }
 
-#[derive(Default)]
+/// How many bytes of text make a node, about.
+const BYTES_OF_NODE: usize = 12;
+
 struct Builder<'t> {
-    dialect: Dialect,
-    nodes: Vec<Node<'t>>,
+    tree: Tree<'t>,
     open: Vec<Open>,
-    anchors: HashMap<usize, usize>,
-    root: Option<usize>,
+    /// The node of each anchor, by the parser's number; none of those that have not ended.
+    anchors: Vec<Option<Id>>,
     /// Children of collections that have not ended yet.
-    pending: usize,
+    pending: Vec<Id>,
 }
 
 impl<'t> Builder<'t> {
+    fn new(bytes: usize) -> Self {
+        let nodes = (bytes / BYTES_OF_NODE).min(MAX_NODES);
+        let tree = Tree {
+            nodes: Vec::with_capacity(nodes),
+            children: Vec::with_capacity(nodes),
+            root: None,
+        };
+        let (open, pending) = (Vec::with_capacity(16), Vec::with_capacity(64));
+        Self { tree, open, anchors: Vec::new(), pending }
+    }
+
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Fault> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -263,69 +321,51 @@ impl<'t> Builder<'t> {
                 self.add(Content::Scalar(Scalar { text, tag }), anchor, span, (1, 1))
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), "seq")?;
                 self.open(anchor, false, span);
-                Ok(())
+                check_tag(tag.as_deref(), "seq")
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.check_tag(tag.as_deref(), "map")?;
                 self.open(anchor, true, span);
-                Ok(())
+                check_tag(tag.as_deref(), "map")
             }
-            Event::DocumentStart(_, Some(version)) if !self.reads(version) => Err(Fault {
-                code: "yaml-syntax",
-                message: "a %YAML directive stands here that is not 1.1".to_owned(),
-            }),
-            Event::DocumentStart(..) if self.root.is_some() => Err(Fault {
-                code: "yaml-documents",
-                message: "a second document begins; one is allowed".to_owned(),
-            }),
+            // Go reads documents that say they are of version 1.1, or nothing.
+            Event::DocumentStart(_, Some(YamlVersion { major, minor, .. }))
+                if (major, minor) != (1, 1) && self.tree.root.is_none() =>
+            {
+                let message = "a %YAML directive stands here that is not 1.1";
+                Err(Fault::new(Readers::GO, "yaml-syntax", message))
+            }
+            Event::DocumentStart(..) if self.tree.root.is_some() => {
+                let message = "a second document begins; one is allowed";
+                Err(Fault::new(Readers::ALL, "yaml-documents", message))
+            }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(&id) => {
+            Event::Alias(anchor) => match self.anchors.get(anchor).copied().flatten() {
+                Some(id) => {
                     self.attach(id);
                     self.check_size(id)
                 }
-                None => Err(Fault {
-                    code: "yaml-syntax",
-                    message: "an anchor's value contains itself".to_owned(),
-                }),
+                None => {
+                    let message = "an anchor's value contains itself";
+                    Err(Fault::new(Readers::ALL, "yaml-syntax", message))
+                }
             },
             _ => Ok(()),
         }
     }
 
-    /// Go reads documents that say they are of version 1.1, or nothing.
-    fn reads(&self, version: YamlVersion) -> bool {
-        self.dialect.is_npm() || (version.major, version.minor) == (1, 1)
-    }
-
-    /// A collection's tag says at most what the collection is.
-    fn check_tag(&self, tag: Option<&Tag>, own: &str) -> Result<(), Fault> {
-        let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-        let known = full.as_deref().is_none_or(|tag| {
-            tag == "!" || tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|name| name == own)
-        });
-        if known || !self.dialect.is_npm() {
-            return Ok(());
-        }
-        let message = "a tag stands here that no value of an SDL has".to_owned();
-        Err(Fault { code: "yaml-tag", message })
-    }
-
     fn open(&mut self, anchor: usize, mapping: bool, span: Span) {
-        let children = Vec::with_capacity(8);
-        self.open.push(Open { anchor, mapping, children, span, size: 1, depth: 1 });
+        let start = self.pending.len();
+        self.open.push(Open { anchor, mapping, start, span, size: 1, depth: 1 });
     }
 
     fn close(&mut self) -> Result<(), Fault> {
         let Some(open) = self.open.pop() else { return Ok(()) };
-        self.pending -= open.children.len();
-        let content = if open.mapping {
-            Content::Mapping(open.children)
-        } else {
-            Content::Sequence(open.children)
-        };
+        let start = number(self.tree.children.len());
+        self.tree.children.extend(self.pending.drain(open.start..));
+        let children = Children { start, end: number(self.tree.children.len()) };
+        let content =
+            if open.mapping { Content::Mapping(children) } else { Content::Sequence(children) };
         self.add(content, open.anchor, open.span, (open.size, open.depth))
     }
 
@@ -334,45 +374,64 @@ impl<'t> Builder<'t> {
         content: Content<'t>,
         anchor: usize,
         span: Span,
-        (size, depth): (usize, usize),
+        (size, depth): (u32, u32),
     ) -> Result<(), Fault> {
-        let id = self.nodes.len();
-        let (line, column) = (span.start.line(), span.start.col() + 1);
-        self.nodes.push(Node { content, line, column, size, depth });
+        let id = number(self.tree.nodes.len());
+        let (line, column) = (number(span.start.line()), number(span.start.col() + 1));
+        self.tree.nodes.push(Node { content, line, column, size, depth });
         if anchor != 0 {
-            self.anchors.insert(anchor, id);
+            if self.anchors.len() <= anchor {
+                self.anchors.resize(anchor + 1, None);
+            }
+            self.anchors[anchor] = Some(id);
         }
         self.attach(id);
         self.check_size(id)
     }
 
-    fn attach(&mut self, id: usize) {
-        let Node { size, depth, .. } = self.nodes[id];
+    fn attach(&mut self, id: Id) {
+        let Node { size, depth, .. } = *self.tree.node(id);
         match self.open.last_mut() {
             Some(parent) => {
-                parent.children.push(id);
+                self.pending.push(id);
                 parent.size = parent.size.saturating_add(size);
                 parent.depth = parent.depth.max(depth + 1);
-                self.pending += 1;
             }
-            None => self.root = Some(id),
+            None => self.tree.root = Some(id),
         }
     }
 
-    fn check_size(&self, id: usize) -> Result<(), Fault> {
-        let Node { size, depth, .. } = self.nodes[id];
-        if size > MAX_NODES || self.nodes.len() > MAX_NODES || self.pending > MAX_NODES {
-            return Err(Fault {
-                code: "document-too-large",
-                message: format!("document has more than {MAX_NODES} values, aliases expanded"),
-            });
+    fn check_size(&self, id: Id) -> Result<(), Fault> {
+        let Node { size, depth, .. } = *self.tree.node(id);
+        if [size as usize, self.tree.nodes.len(), self.pending.len()]
+            .iter()
+            .any(|of| *of > MAX_NODES)
+        {
+            let message = format!("document has more than {MAX_NODES} values, aliases expanded");
+            return Err(Fault::new(Readers::ALL, "document-too-large", message));
         }
-        if depth > MAX_DEPTH {
-            return Err(Fault {
-                code: "document-too-deep",
-                message: format!("document is nested more than {MAX_DEPTH} deep, aliases expanded"),
-            });
+        if depth as usize > MAX_DEPTH {
+            let message =
+                format!("document is nested more than {MAX_DEPTH} deep, aliases expanded");
+            return Err(Fault::new(Readers::ALL, "document-too-deep", message));
         }
         Ok(())
     }
+}
+
+/// Numbers of nodes, lines and columns of a document whose length has a limit.
+fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// To npm a collection's tag says at most what the collection is.
+fn check_tag(tag: Option<&Tag>, own: &str) -> Result<(), Fault> {
+    let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
+    let known = full.as_deref().is_none_or(|tag| {
+        tag == "!" || tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|name| name == own)
+    });
+    if known {
+        return Ok(());
+    }
+    Err(Fault::new(Readers::NPM, "yaml-tag", "a tag stands here that no value of an SDL has"))
 }

@@ -26,8 +26,8 @@ pub(super) struct Addresses<'d> {
 
 impl Addresses<'_> {
     /// Every endpoint that is declared is used.
-    pub(super) fn check_all_used(&self, document: &Document, violations: &mut Violations) {
-        for name in document.endpoints.keys().filter(|name| !self.used.contains(name.as_str())) {
+    pub(super) fn check_all_used(&self, document: &Document<'_>, violations: &mut Violations) {
+        for name in document.endpoints.keys().filter(|name| !self.used.contains(&***name)) {
             let name_shown = quoted(name);
             violations
                 .add(
@@ -40,7 +40,7 @@ impl Addresses<'_> {
     }
 }
 
-pub(super) fn check_endpoints(document: &Document, violations: &mut Violations) {
+pub(super) fn check_endpoints(document: &Document<'_>, violations: &mut Violations) {
     for (name, kind) in &document.endpoints {
         let at = ENDPOINTS.member(name);
         let shown = quoted(name);
@@ -84,9 +84,9 @@ fn is_endpoint_name(name: &str) -> bool {
 
 /// The leased addresses of one service: to Go once for each placement, to npm once.
 pub(super) fn check_service<'d>(
-    document: &Document,
+    document: &Document<'_>,
     service_name: &'d str,
-    service: &'d Service,
+    service: &'d Service<'d>,
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,
 ) {
@@ -105,9 +105,9 @@ pub(super) fn check_service<'d>(
 }
 
 fn check_address(
-    document: &Document,
+    document: &Document<'_>,
     service: &str,
-    to: &To,
+    to: &To<'_>,
     at: &At<'_>,
     violations: &mut Violations,
 ) {
@@ -120,7 +120,7 @@ fn check_address(
             ));
     }
     if !document.endpoints.contains_key(&to.ip) {
-        let hint = nearest_hint(&to.ip, document.endpoints.keys().map(String::as_str));
+        let hint = nearest_hint(&to.ip, document.endpoints.keys().map(|name| &**name));
         violations
             .add("unknown-endpoint", at.member("ip"), format!("no endpoint {ip}{hint}"))
             .reference(format!(
@@ -131,7 +131,11 @@ fn check_address(
 
 /// What two exposes on one address must not share. To Go the external port and the protocol as written, so that two
 /// exposes without external port always collide; to npm what they mean.
-fn port_key<'d>(dialect: Dialect, expose: &'d Expose, to: &'d To) -> (&'d str, u32, &'d str) {
+fn port_key<'d>(
+    dialect: Dialect,
+    expose: &'d Expose<'d>,
+    to: &'d To<'d>,
+) -> (&'d str, u32, &'d str) {
     if dialect == Dialect::Go {
         return (&to.ip, expose.external_port, &expose.proto);
     }
@@ -141,10 +145,10 @@ fn port_key<'d>(dialect: Dialect, expose: &'d Expose, to: &'d To) -> (&'d str, u
 }
 
 fn take_port<'d>(
-    document: &Document,
+    document: &Document<'_>,
     service_name: &'d str,
-    expose: &'d Expose,
-    to: &'d To,
+    expose: &'d Expose<'d>,
+    to: &'d To<'d>,
     at: &At<'_>,
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,

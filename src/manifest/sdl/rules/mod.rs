@@ -36,11 +36,11 @@ const NEXT_CASES: [&str; 10] =
 struct Place<'d> {
     service_name: &'d str,
     placement_name: &'d str,
-    deployed: &'d Deployed,
+    deployed: &'d Deployed<'d>,
 }
 
 /// Checks everything that spans sections.
-pub(super) fn check(document: &Document, violations: &mut Violations) {
+pub(super) fn check(document: &Document<'_>, violations: &mut Violations) {
     if let Some(window) = &document.reclamation
         && let Err(malformed) = quantity::window(document.dialect, window)
     {
@@ -76,8 +76,9 @@ pub(super) fn check(document: &Document, violations: &mut Violations) {
 }
 
 /// npm's rule that Go lacks: what is declared is deployed.
-fn check_services_deployed(document: &Document, violations: &mut Violations) {
-    for name in document.services.keys().filter(|name| !document.deployment.contains_key(*name)) {
+fn check_services_deployed(document: &Document<'_>, violations: &mut Violations) {
+    for name in document.services.keys().filter(|name| !document.deployment.contains_key(&***name))
+    {
         let message = format!("service {} is not deployed; add it to /deployment", quoted(name));
         violations.add("service-not-deployed", SERVICES.member(name), message);
     }
@@ -86,7 +87,7 @@ fn check_services_deployed(document: &Document, violations: &mut Violations) {
 /// The rules of a deployed service that do not depend on where it is deployed; `placement` is its first one.
 fn check_service(
     dialect: Dialect,
-    service: &Service,
+    service: &Service<'_>,
     name: &str,
     placement: &str,
     violations: &mut Violations,
@@ -115,7 +116,7 @@ fn check_service(
         }
     }
     if let Some(params) = &service.params
-        && !matches!(params.tee.as_str(), "" | "cpu" | "cpu-gpu")
+        && !matches!(&*params.tee, "" | "cpu" | "cpu-gpu")
     {
         let tee = quoted(&params.tee);
         violations
@@ -128,7 +129,7 @@ fn check_service(
     }
 }
 
-fn check_http_options(options: &HttpOptions, at: &At<'_>, violations: &mut Violations) {
+fn check_http_options(options: &HttpOptions<'_>, at: &At<'_>, violations: &mut Violations) {
     let HttpOptions { max_body_size, proxy_buffer_size, read_timeout, send_timeout, .. } = options;
     let limited = [
         ("max_body_size", max_body_size, MAX_BODY_SIZE, "body size", "bytes"),
@@ -153,7 +154,7 @@ fn check_http_options(options: &HttpOptions, at: &At<'_>, violations: &mut Viola
     let at = at.member("next_cases");
     let cases = options.next_cases.as_deref().unwrap_or_default();
     for (index, case) in cases.iter().enumerate() {
-        if !violations.is_full() && !NEXT_CASES.contains(&case.as_str()) {
+        if !violations.is_full() && !NEXT_CASES.contains(&&**case) {
             let hint = nearest_hint(case, NEXT_CASES.into_iter());
             violations
                 .add(
@@ -214,7 +215,7 @@ fn check_credential_lengths(credentials: &Credentials, at: &At<'_>, violations: 
 }
 
 fn check_place<'d>(
-    document: &'d Document,
+    document: &'d Document<'d>,
     place: &Place<'d>,
     addresses: &mut Addresses<'d>,
     violations: &mut Violations,
@@ -244,14 +245,14 @@ fn check_place<'d>(
     let compute = document.compute.get(profile);
     let names_count = document.dialect == Dialect::Go || known.is_some();
     if compute.is_none() && names_count {
-        let hint = nearest_hint(profile, document.compute.keys().map(String::as_str));
+        let hint = nearest_hint(profile, document.compute.keys().map(|name| &**name));
         let text = format!("no compute profile named {profile}");
         unknown("unknown-compute-profile", Some("profile"), "compute profile", profile, hint, text);
     }
     match document.placements.get(placement_name) {
         _ if !names_count => {}
         None => {
-            let hint = nearest_hint(placement_name, document.placements.keys().map(String::as_str));
+            let hint = nearest_hint(placement_name, document.placements.keys().map(|name| &**name));
             let text = format!("no placement profile named {placement_name}");
             unknown("unknown-placement", None, "placement profile", placement_name, hint, text);
         }
@@ -272,7 +273,7 @@ fn check_place<'d>(
         if document.dialect.is_npm() && !addresses.placements.contains(placement_name) {
             return;
         }
-        let hint = nearest_hint(service_name, document.services.keys().map(String::as_str));
+        let hint = nearest_hint(service_name, document.services.keys().map(|name| &**name));
         let text = format!("no service profile named {service_name}");
         unknown("unknown-service", None, "service", service_name, hint, text);
         return;
@@ -293,16 +294,16 @@ fn check_place<'d>(
 }
 
 /// The placements where a declared service is deployed.
-fn placements_in_use(document: &Document) -> HashSet<&str> {
+fn placements_in_use<'d>(document: &'d Document<'_>) -> HashSet<&'d str> {
     let deployed = document.deployment.iter();
     deployed
-        .filter(|(name, _)| document.services.contains_key(*name))
-        .flat_map(|(_, placements)| placements.keys().map(String::as_str))
+        .filter(|(name, _)| document.services.contains_key(&***name))
+        .flat_map(|(_, placements)| placements.keys().map(|name| &**name))
         .collect()
 }
 
 /// npm's rule for the profiles in use: units, even the text `"0"`, and attributes with a vendor need each other.
-fn check_gpu(resources: &Resources, profile: &str, violations: &mut Violations) {
+fn check_gpu(resources: &Resources<'_>, profile: &str, violations: &mut Violations) {
     let Some(gpu) = &resources.gpu else { return };
     let message = match (gpu.counted, &gpu.attributes) {
         (false, Some(_)) => "GPU attributes without GPU units",
@@ -315,7 +316,7 @@ fn check_gpu(resources: &Resources, profile: &str, violations: &mut Violations) 
 }
 
 /// A profile that is used must have CPU, memory and storage.
-fn check_compute(compute: &Compute, profile: &str, violations: &mut Violations) {
+fn check_compute(compute: &Compute<'_>, profile: &str, violations: &mut Violations) {
     let at = COMPUTE.member(profile);
     let at = at.member("resources");
     let Some(resources) = &compute.resources else {
@@ -338,11 +339,11 @@ fn check_compute(compute: &Compute, profile: &str, violations: &mut Violations) 
 
 fn check_tee(
     service_name: &str,
-    service: &Service,
-    resources: &Resources,
+    service: &Service<'_>,
+    resources: &Resources<'_>,
     violations: &mut Violations,
 ) {
-    let tee = service.params.as_ref().map_or("", |params| params.tee.as_str());
+    let tee = service.params.as_ref().map_or("", |params| &*params.tee);
     let units = resources.gpu.as_ref().map_or(0, |gpu| gpu.units.nearest);
     if tee == "cpu-gpu" && units == 0 {
         violations
@@ -358,7 +359,7 @@ fn check_tee(
 }
 
 /// All services of a placement that ask for confidential computing ask for the same.
-fn check_tee_conflicts(document: &Document, violations: &mut Violations) {
+fn check_tee_conflicts(document: &Document<'_>, violations: &mut Violations) {
     let mut by_placement: HashMap<&str, &str> = HashMap::new();
     for (service_name, placements) in &document.deployment {
         let service = document.services.get(service_name);

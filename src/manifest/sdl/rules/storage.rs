@@ -15,10 +15,10 @@ use crate::manifest::{
 
 /// The volumes of a profile and where a service mounts them.
 pub(super) fn check(
-    document: &Document,
+    document: &Document<'_>,
     service_name: &str,
-    service: &Service,
-    resources: &Resources,
+    service: &Service<'_>,
+    resources: &Resources<'_>,
     violations: &mut Violations,
 ) {
     let mounted = service.params.as_ref().is_some_and(|params| !params.storage.is_empty());
@@ -27,8 +27,7 @@ pub(super) fn check(
     }
     // npm finds a volume only by a name that the document gives it.
     let named = resources.storage.iter().filter(|disk| disk.named);
-    let volumes: BTreeMap<&str, &Disk> =
-        named.map(|disk| (disk.volume.name.as_str(), disk)).collect();
+    let volumes: BTreeMap<&str, &Disk<'_>> = named.map(|disk| (&*disk.name, disk)).collect();
     if let Some(params) = &service.params {
         check_mounts(document, service_name, params, &volumes, violations);
     }
@@ -39,7 +38,7 @@ pub(super) fn check(
     let version = document.version;
     let persistent = volumes.values().find(|disk| disk.persistent);
     if let (Version::V20, false, Some(disk)) = (version, mounted, persistent) {
-        let name = &disk.volume.name;
+        let name = &disk.name;
         violations
             .add(
                 "mount-missing",
@@ -60,18 +59,18 @@ pub(super) fn check(
 /// npm's rule, whatever the version: each persistent volume has a mount of its own.
 fn check_each_mounted(
     service_name: &str,
-    service: &Service,
-    resources: &Resources,
+    service: &Service<'_>,
+    resources: &Resources<'_>,
     violations: &mut Violations,
 ) {
     let mounts = service.params.as_ref().map(|params| &params.storage);
     for disk in resources.storage.iter().filter(|disk| disk.persistent) {
-        let name = if disk.named { disk.volume.name.as_str() } else { "" };
+        let name = if disk.named { &*disk.name } else { "" };
         let mount = mounts.and_then(|mounts| mounts.get(name));
         if mount.is_none_or(|mount| mount.path.is_empty()) {
             let message = format!(
                 "volume {} is persistent, so service {} must mount it under params.storage",
-                quoted(&disk.volume.name),
+                quoted(&disk.name),
                 quoted(service_name)
             );
             let at = SERVICES.member(service_name);
@@ -81,10 +80,10 @@ fn check_each_mounted(
 }
 
 fn check_mounts(
-    document: &Document,
+    document: &Document<'_>,
     service_name: &str,
-    params: &Params,
-    volumes: &BTreeMap<&str, &Disk>,
+    params: &Params<'_>,
+    volumes: &BTreeMap<&str, &Disk<'_>>,
     violations: &mut Violations,
 ) {
     let service = SERVICES.member(service_name);
@@ -96,7 +95,7 @@ fn check_mounts(
             return;
         }
         let at = storage.member(name);
-        let Some(disk) = volumes.get(name.as_str()) else {
+        let Some(disk) = volumes.get(&**name) else {
             let hint = nearest_hint(name, volumes.keys().copied());
             violations
                 .add("unknown-volume", at, format!("no compute volume {}{hint}", quoted(name)))
@@ -112,7 +111,7 @@ fn check_mounts(
                  absolute path"
             ));
         }
-        if let Some(other) = paths.insert(mount.path.as_str(), name) {
+        if let Some(other) = paths.insert(&*mount.path, name) {
             let path = quoted(&mount.path);
             violations
                 .add(
@@ -124,7 +123,7 @@ fn check_mounts(
                     "sdl: duplicated mount point: mount {path} already in use by volume {other:?}"
                 ));
         }
-        let on_ram = disk.volume.attribute("class") == Some("ram");
+        let on_ram = disk.attributes.iter().any(|of| of.key == "class" && of.value == "ram");
         let strict = document.dialect == Dialect::Go && document.version == Version::V21;
         if strict && mount.read_only && on_ram {
             violations
