@@ -17,7 +17,7 @@ use toml::{Table, Value};
 use self::given::Origins;
 use crate::{
     bidengine::{Policy, Prices},
-    domain::{Amount, Denom, Price},
+    domain::{Amount, Coin, Denom, Price},
     event::signature::StreamKey,
     provider::{
         policy::nearest,
@@ -167,6 +167,9 @@ pub struct Chain {
     pub gas_price: Amount,
     pub gas_denom: Denom,
     pub transaction_ttl_s: u32,
+    pub messages_together: u8,
+    pub fee_budget: u64,
+    pub withdraw_every_s: u32,
     pub poll_ms: u64,
 }
 
@@ -429,6 +432,12 @@ impl Settings {
             bid_timeout: timeout(self.bid.timeout_s),
             manifest_timeout: timeout(self.manifest.timeout_s),
             transaction_ttl: seconds(self.chain.transaction_ttl_s),
+            messages_together: self.chain.messages_together,
+            fee_budget: (self.chain.fee_budget > 0).then(|| Coin {
+                denom: self.chain.gas_denom.clone(),
+                amount: self.chain.fee_budget.into(),
+            }),
+            withdraw_every: timeout(self.chain.withdraw_every_s),
             gas_price: Price { denom: self.chain.gas_denom.clone(), amount: self.chain.gas_price },
             inventory_max_age: seconds(self.cluster.inventory_max_age_s),
             registration_max_age: seconds(self.bid.registration_max_age_s),

@@ -205,6 +205,8 @@ pub struct Lease {
     pub reason: CloseReason,
     /// The notice that was agreed, in seconds.
     pub reclamation_window_s: Option<u64>,
+    /// When the notice that was given ends, in block time; before, the provider cannot close the lease.
+    pub reclaim_until: Option<Timestamp>,
 }
 
 /// A deployment as the chain holds it.
@@ -383,6 +385,7 @@ mod tests {
             closed_on: None,
             reason: CloseReason::Invalid,
             reclamation_window_s: None,
+            reclaim_until: None,
         }
     }
 

@@ -98,6 +98,7 @@ mod tests {
             dead_creates: 0,
             dead_closes: 0,
             close_again_at: None,
+            notices: 0,
         }
     }
 
@@ -128,6 +129,7 @@ mod tests {
             closed_on: None,
             reason: CloseReason::Invalid,
             reclamation_window_s: None,
+            reclaim_until: None,
         };
         LeaseRecord::seen(&lease, Height(1), Timestamp::UNIX_EPOCH, None)
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bidengine::Offer,
-    domain::{Address, BidId, BidState, CloseReason, Coin, LeaseId, OrderId, Price},
+    domain::{Address, BidId, BidState, CloseReason, Coin, DeploymentId, LeaseId, OrderId, Price},
     wire::{
         base,
         google::{self, Any},
@@ -41,9 +41,79 @@ pub enum ChainIntent {
         /// lease.
         only_if: BidState,
     },
+    /// Give the notice that a lease's close needs.
+    StartReclaim {
+        /// The lease.
+        lease: LeaseId,
+        /// What the chain is told.
+        reason: CloseReason,
+    },
+    /// Settle a deployment's account and take out what a lease has earned.
+    Withdraw {
+        /// The lease.
+        lease: LeaseId,
+    },
+}
+
+/// What kind of message an intent becomes: what messages of one kind cost is much alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// `MsgCreateBid`.
+    CreateBid,
+    /// `MsgCloseBid`.
+    CloseBid,
+    /// `MsgLeaseStartReclaim`.
+    StartReclaim,
+    /// `MsgWithdrawLease`.
+    Withdraw,
+}
+
+impl MessageKind {
+    /// Of the effect with this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        let (word, _) = key.split_once('/')?;
+        [Self::CreateBid, Self::CloseBid, Self::StartReclaim, Self::Withdraw]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+    }
+
+    /// What the keys of its effects begin with.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::CreateBid => "create-bid",
+            Self::CloseBid => "close-bid",
+            Self::StartReclaim => "start-reclaim",
+            Self::Withdraw => "withdraw",
+        }
+    }
 }
 
 impl ChainIntent {
+    /// What kind of message it becomes.
+    #[must_use]
+    pub const fn kind(&self) -> MessageKind {
+        match self {
+            Self::CreateBid { .. } => MessageKind::CreateBid,
+            Self::CloseBid { .. } => MessageKind::CloseBid,
+            Self::StartReclaim { .. } => MessageKind::StartReclaim,
+            Self::Withdraw { .. } => MessageKind::Withdraw,
+        }
+    }
+
+    /// The deployment whose escrow account the message settles, if it does. The chain can settle one once in a block: of two
+    /// withdrawals the second fails, and of two closes the second leaves its payment open, which goes on earning.
+    #[must_use]
+    pub fn settles(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::CloseBid { bid, only_if: BidState::Active, .. } => Some(bid.order.deployment()),
+            Self::Withdraw { lease } => Some(lease.order.deployment()),
+            Self::CreateBid { .. } | Self::CloseBid { .. } | Self::StartReclaim { .. } => None,
+        }
+    }
+
     /// The message as it goes on chain.
     #[must_use]
     pub fn message(&self) -> Any {
@@ -70,8 +140,12 @@ impl ChainIntent {
                 })
             }
             Self::CloseBid { bid, reason, .. } => {
-                Any::pack(&market::MsgCloseBid { id: bid.into(), reason: reason.number() })
+                Any::pack(&market::MsgCloseBid::new(bid, *reason))
             }
+            Self::StartReclaim { lease, reason } => {
+                Any::pack(&market::MsgLeaseStartReclaim::new(lease, *reason))
+            }
+            Self::Withdraw { lease } => Any::pack(&market::MsgWithdrawLease::new(lease)),
         }
     }
 }
@@ -109,6 +183,30 @@ pub fn create_bid_key(order: &OrderId, attempt: u32) -> String {
 #[must_use]
 pub fn close_bid_key(bid: &BidId, attempt: u32) -> String {
     format!("close-bid/{bid}/{attempt}")
+}
+
+/// The key of giving notice to a lease; `attempt` counts those that ended without notice being given.
+#[must_use]
+pub fn start_reclaim_key(lease: &LeaseId, attempt: u32) -> String {
+    format!("start-reclaim/{lease}/{attempt}")
+}
+
+/// The key of withdrawing from a lease; `number` counts its withdrawals.
+#[must_use]
+pub fn withdraw_key(lease: &LeaseId, number: u32) -> String {
+    format!("withdraw/{lease}/{number}")
+}
+
+/// The deployment whose escrow account the message of this effect may settle (see [`ChainIntent::settles`]).
+#[must_use]
+pub fn settled_by(key: &str) -> Option<DeploymentId> {
+    let (word, rest) = key.split_once('/')?;
+    let (path, _attempt) = rest.rsplit_once('/')?;
+    match word {
+        "close-bid" => path.parse().ok().map(|bid: BidId| bid.order.deployment().clone()),
+        "withdraw" => path.parse().ok().map(|lease: LeaseId| lease.order.deployment().clone()),
+        _ => None,
+    }
 }
 
 /// The key of applying a manifest to a lease; `number` counts the applies of the lease, as a tenant may go back to a

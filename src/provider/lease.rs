@@ -10,7 +10,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::port::LeaseStatus;
+use super::{deployment::Earnings, port::LeaseStatus};
 use crate::domain::{CloseReason, Height, Lease, LeaseId, LeaseState, Price};
 
 /// Where a lease stands for us.
@@ -96,6 +96,15 @@ pub struct LeaseRecord {
     /// The last block that escrow pays in full, should nothing change; `None` for a lease that does not run.
     #[serde(default)]
     pub funded_until: Option<Height>,
+    /// The notice that its close needs and has not got yet, in seconds.
+    #[serde(default)]
+    pub notice_s: Option<u64>,
+    /// When the notice that was given ends, in block time.
+    #[serde(default)]
+    pub reclaim_until: Option<Timestamp>,
+    /// What it earns.
+    #[serde(default)]
+    pub earnings: Earnings,
 }
 
 /// What is known when a lease is advanced.
@@ -144,6 +153,11 @@ pub enum Effect {
         /// The manifest.
         hash: String,
     },
+    /// Give the notice that the lease's close needs.
+    StartReclaim {
+        /// What the chain is told.
+        reason: CloseReason,
+    },
     /// Close the lease on chain (by closing its bid).
     CloseBid {
         /// What the chain is told.
@@ -183,6 +197,9 @@ impl LeaseRecord {
             status: None,
             restore: 0,
             funded_until: None,
+            notice_s: lease.reclamation_window_s,
+            reclaim_until: lease.reclaim_until,
+            earnings: Earnings::default(),
         }
     }
 
@@ -197,6 +214,7 @@ impl LeaseRecord {
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.phase {
             Phase::AwaitingManifest { until } => until,
+            Phase::CloseWanted { .. } => self.reclaim_until,
             _ => None,
         }
     }
@@ -223,6 +241,8 @@ pub fn advance(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
         record.state = lease.state;
         record.reason = lease.reason;
         record.price = lease.price.clone();
+        record.notice_s = lease.reclamation_window_s;
+        record.reclaim_until = lease.reclaim_until;
         record.seen_at = at;
     }
     if let Some((at, Some(status))) = facts.status {
@@ -280,7 +300,7 @@ fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
         return Vec::new();
     }
     if let Phase::CloseWanted { reason } = record.phase {
-        return vec![Effect::CloseBid { reason }];
+        return close(record, facts, reason);
     }
     // A manifest runs only while it is the one that the chain has the hash of; an older one keeps running until the
     // tenant uploads its successor.
@@ -328,6 +348,15 @@ fn settle_apply(record: &mut LeaseRecord, facts: &Facts<'_>) {
     }
 }
 
+/// A lease with a notice is closed when the notice is over; the chain refuses it before.
+fn close(record: &LeaseRecord, facts: &Facts<'_>, reason: CloseReason) -> Vec<Effect> {
+    match (record.notice_s, record.reclaim_until) {
+        (Some(_), None) => vec![Effect::StartReclaim { reason }],
+        (Some(_), Some(until)) if facts.block_time < until => Vec::new(),
+        _ => vec![Effect::CloseBid { reason }],
+    }
+}
+
 /// No stored manifest has the deployment's hash.
 fn miss_manifest(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     match record.phase {
@@ -336,7 +365,7 @@ fn miss_manifest(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
         {
             let reason = CloseReason::ManifestTimeout;
             record.phase = Phase::CloseWanted { reason };
-            vec![Effect::CloseBid { reason }]
+            close(record, facts, reason)
         }
         _ => Vec::new(),
     }

@@ -22,6 +22,12 @@ pub struct Settings {
     pub manifest_timeout: Option<SignedDuration>,
     /// How long a transaction may take into a block, in block time; the chain allows at most ten minutes.
     pub transaction_ttl: SignedDuration,
+    /// How many messages of one kind may share a transaction.
+    pub messages_together: u8,
+    /// What the fees of a day may come to before bids and withdrawals wait; `None` for no limit.
+    pub fee_budget: Option<crate::domain::Coin>,
+    /// How often a lease's earnings are withdrawn, in block time; `None` for only when the escrow runs out.
+    pub withdraw_every: Option<SignedDuration>,
     /// Price of a unit of gas, in the fee's denom.
     pub gas_price: crate::domain::Price,
     /// How old an inventory may be when an order is placed on it.

@@ -15,7 +15,9 @@ use super::{
     port::{Committed, Loaded, Reservations, Subject, Tip},
     reconcile::ProviderRecord,
 };
-use crate::domain::{Bid, Deployment, DeploymentId, Height, Lease, Order, market::BlockTime};
+use crate::domain::{
+    Bid, Deployment, DeploymentId, Height, Lease, Order, Payment, market::BlockTime,
+};
 
 /// How much one pass may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +254,11 @@ impl Provider {
             Err(error) if decides => return Err(error.into()),
             Err(_) => None,
         };
+        let payments = if before.is_some_and(DeploymentRecord::may_be_owed) {
+            self.payments(id, read.at).await
+        } else {
+            None
+        };
         let restore = self.restore();
         let statuses = match before {
             Some(record) => self.statuses(record, restore.map_or(0, |found| found.number)).await,
@@ -263,6 +270,7 @@ impl Provider {
             orders: read.orders,
             bids: read.bids,
             leases: read.leases,
+            payments,
             provider: self.address.clone(),
             registration,
             inventory,
@@ -312,6 +320,17 @@ impl Provider {
             "chain_unavailable",
             format!("reads of {id} never showed one height"),
         ))
+    }
+
+    /// Without an answer a lease that has ended is looked at again; it holds nothing else up.
+    async fn payments(&self, id: &DeploymentId, at_least: Height) -> Option<Vec<Payment>> {
+        match self.chain.payments(id, at_least).await {
+            Ok(seen) => Some(seen.value),
+            Err(error) => {
+                tracing::warn!(deployment = %id, error = %error, "payments could not be read");
+                None
+            }
+        }
     }
 
     async fn statuses(

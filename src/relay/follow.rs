@@ -25,6 +25,10 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause before the node is asked again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A node that does not tell its newest block in so many polls (and this at least) is asked over another connection.
+const SILENT_POLLS: u32 = 3;
+/// See [`SILENT_POLLS`].
+const SILENT: Duration = Duration::from_secs(2);
 /// For so long a read is tried before its caller hears of it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -156,8 +160,10 @@ pub async fn watch_tip(follower: &Follower, poll: Duration, tips: &watch::Sender
     let news = Notify::new();
     let asking = async {
         loop {
-            match follower.tip().await {
-                Ok(tip) => {
+            // A connection that died half takes the question and gives no answer; dropping the call closes it.
+            let patience = (poll * SILENT_POLLS).max(SILENT);
+            match timeout(patience, follower.tip()).await {
+                Ok(Ok(tip)) => {
                     tips.send_if_modified(|known| {
                         let changed = known.as_ref() != Some(&tip);
                         if changed {
@@ -166,7 +172,8 @@ pub async fn watch_tip(follower: &Follower, poll: Duration, tips: &watch::Sender
                         changed
                     });
                 }
-                Err(error) => tracing::warn!(%error, "node does not tell its newest block"),
+                Ok(Err(error)) => tracing::warn!(%error, "node does not tell its newest block"),
+                Err(_) => tracing::warn!(?patience, "node does not tell its newest block in time"),
             }
             // Elapsed is as good as woken.
             let _ = timeout(poll, news.notified()).await;

@@ -17,6 +17,7 @@
 //! market and a dead indexer look different.
 
 pub mod follow;
+mod metrics;
 pub mod node;
 pub mod pack;
 pub mod place;
@@ -133,6 +134,9 @@ impl Settings {
     }
 }
 
+/// How long the node may take over one answer.
+const READ: Duration = Duration::from_secs(10);
+
 /// Why a relay does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
@@ -169,6 +173,8 @@ pub struct Relay {
     follower: Arc<Follower>,
     sinks: Vec<Sink>,
     states: Vec<watch::Receiver<SinkState>>,
+    /// The node's newest block.
+    tips: watch::Sender<Option<Tip>>,
     settings: Settings,
     // Held for its lock.
     _data: DataDir,
@@ -183,8 +189,10 @@ impl Relay {
         check(&settings)?;
         let data = DataDir::open(&settings.data)?;
         let http = client(settings.retry.timeout).map_err(RelayError::Client)?;
+        // A connection that died half must not hold the reading up for longer than two blocks.
+        let reading = client(settings.retry.timeout.min(READ)).map_err(RelayError::Client)?;
         let follower = Arc::new(Follower::new(
-            Node::new(http.clone(), settings.node.clone()),
+            Node::new(reading, settings.node.clone()),
             settings.filter.clone(),
             settings.prefetch,
         ));
@@ -203,7 +211,8 @@ impl Relay {
             sinks.push(sink);
             states.push(state);
         }
-        Ok(Self { follower, sinks, states, settings, _data: data })
+        let (tips, _) = watch::channel(None);
+        Ok(Self { follower, sinks, states, tips, settings, _data: data })
     }
 
     /// How each sink stands, in the settings' order; changes are seen by waiting on the receivers.
@@ -214,7 +223,8 @@ impl Relay {
 
     /// The pull API. Whoever serves it listens on loopback only: it has no authentication.
     pub fn pull_router(&self) -> axum::Router {
-        pull::router(Arc::clone(&self.follower), &self.settings, self.states())
+        let tip = self.tips.subscribe();
+        pull::router(Arc::clone(&self.follower), &self.settings, self.states(), tip)
     }
 
     /// Runs until `stop`. A sink that ends (gone, or on another chain) leaves the others running.
@@ -222,9 +232,9 @@ impl Relay {
     /// # Errors
     /// The first sink's error, once all have ended.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RelayError> {
-        let (tips, tip) = watch::channel(None::<Tip>);
+        let tip = self.tips.subscribe();
         let follower = Arc::clone(&self.follower);
-        let watching = follow::watch_tip(&follower, self.settings.poll, &tips);
+        let watching = follow::watch_tip(&follower, self.settings.poll, &self.tips);
         let sinks = self.sinks.into_iter().map(|sink| {
             let tip = tip.clone();
             let stop = stop.clone();

@@ -1,5 +1,5 @@
 //! The pull API, for a receiver that missed blocks: `GET /blocks?from=&to=&cursor=` answers pages of the same CloudEvents
-//! that a delivery carries. `GET /status` tells how each sink stands.
+//! that a delivery carries. `GET /status` tells how each sink stands, and `GET /metrics` the same for a collector.
 //!
 //! It has no authentication and is served on loopback only. The one surprising fact: the first block's `prev_*` is found
 //! by looking backwards, for so many blocks and no more; beyond that it is null, as for a stream's first block.
@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Json, Router,
     extract::{Query, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -19,7 +19,8 @@ use tokio::sync::watch;
 
 use super::{
     Settings, Start,
-    follow::Follower,
+    follow::{Follower, Tip},
+    metrics,
     node::NodeError,
     pack::{self, Batch, BatchLimits, Packed},
     sink::SinkState,
@@ -46,6 +47,7 @@ struct Puller {
     name: String,
     start: Start,
     sinks: Vec<watch::Receiver<SinkState>>,
+    tip: watch::Receiver<Option<Tip>>,
 }
 
 /// The query of `GET /blocks`.
@@ -78,6 +80,7 @@ pub(super) fn router(
     follower: Arc<Follower>,
     settings: &Settings,
     sinks: Vec<watch::Receiver<SinkState>>,
+    tip: watch::Receiver<Option<Tip>>,
 ) -> Router {
     let limits =
         BatchLimits { bytes: settings.limits.bytes.saturating_sub(PAGE_FRAME), ..settings.limits };
@@ -85,7 +88,8 @@ pub(super) fn router(
     Router::new()
         .route("/blocks", get(blocks))
         .route("/status", get(status))
-        .with_state(Arc::new(Puller { follower, limits, name, start, sinks }))
+        .route("/metrics", get(metrics_text))
+        .with_state(Arc::new(Puller { follower, limits, name, start, sinks, tip }))
 }
 
 /// Whether the pull API may listen there.
@@ -102,7 +106,15 @@ pub fn check_listen(address: SocketAddr) -> Result<(), String> {
 }
 
 async fn status(State(puller): State<Arc<Puller>>) -> Json<Vec<SinkState>> {
-    Json(puller.sinks.iter().map(|state| state.borrow().clone()).collect())
+    Json(puller.states())
+}
+
+async fn metrics_text(State(puller): State<Arc<Puller>>) -> Response {
+    let tip = puller.tip.borrow().as_ref().map(|tip| tip.height.0);
+    match metrics::text(&puller.states(), tip) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn blocks(State(puller): State<Arc<Puller>>, Query(range): Query<Range>) -> Response {
@@ -127,6 +139,10 @@ async fn blocks(State(puller): State<Arc<Puller>>, Query(range): Query<Range>) -
 }
 
 impl Puller {
+    fn states(&self) -> Vec<SinkState> {
+        self.sinks.iter().map(|state| state.borrow().clone()).collect()
+    }
+
     async fn page(&self, range: &Range) -> Result<Page, PullError> {
         if range.from == 0 || range.to < range.from {
             return Err(PullError::Range("from must be at least 1, to at least from".to_owned()));

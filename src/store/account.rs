@@ -7,7 +7,7 @@
 //! second process that signs for the same effect has wasted a simulation and nothing else, and one that dies in between
 //! keeps nobody waiting.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sqlx::{
     FromRow, SqliteConnection, query, query_as, query_scalar,
@@ -25,7 +25,7 @@ use super::{
     subjects::wake_all,
 };
 use crate::{
-    domain::Address,
+    domain::{Address, Height},
     provider::port::{
         AccountCommit, AccountWork, Effect, EffectReport, EffectState, Page, Subject, Topic,
         Transaction, TransactionState,
@@ -43,6 +43,8 @@ struct TransactionRow {
     effects: Json<Vec<String>>,
     bytes: Vec<u8>,
     timeout_ns: i64,
+    sequence: Option<i64>,
+    last_block: Option<i64>,
     gas_limit: i64,
     fee: String,
     state: Json<TransactionState>,
@@ -59,6 +61,8 @@ impl From<TransactionRow> for Transaction {
             effects: row.effects.0,
             bytes: row.bytes,
             timeout_ns: row.timeout_ns,
+            sequence: row.sequence.map(unsigned),
+            last_block: row.last_block.map(|height| Height(unsigned(height))),
             gas_limit: unsigned(row.gas_limit),
             fee: row.fee,
             state: row.state.0,
@@ -119,6 +123,8 @@ async fn keep(
         .bind(Micros(transaction.signed_at))
         .bind(transaction.broadcast_at.map(Micros))
         .bind(i64::from(transaction.broadcasts))
+        .bind(transaction.sequence.map(signed))
+        .bind(transaction.last_block.map(|height| signed(height.0)))
         .execute(&mut *connection)
         .await?;
     if kept.rows_affected() == 0 {
@@ -241,10 +247,17 @@ impl Sqlite {
             .bind(account.as_str())
             .fetch_all(&mut *tx)
             .await?;
+        let since = now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+        let fees: Vec<(String, i64)> = query_as(sql::FEES_SINCE)
+            .bind(account.as_str())
+            .bind(Micros(since))
+            .fetch_all(&mut *tx)
+            .await?;
         Ok(Some(AccountWork {
             wakes: unsigned(wakes),
             wanted: wanted.into_iter().map(Effect::from).collect(),
             unsettled: unsettled.into_iter().map(Transaction::from).collect(),
+            fees: fees.into_iter().map(|(fee, times)| (fee, unsigned(times))).collect(),
         }))
     }
 
@@ -271,6 +284,17 @@ impl Sqlite {
                 .bind(hash)
                 .bind(account.as_str())
                 .bind(Micros(*at))
+                .execute(&mut *tx)
+                .await?;
+        }
+        for released in &commit.released {
+            query(sql::RELEASE_EFFECT)
+                .bind(account.as_str())
+                .bind(&released.key)
+                .bind(&released.hash)
+                .bind(Micros(released.at))
+                .bind(&released.error)
+                .bind(i64::from(released.was_paid))
                 .execute(&mut *tx)
                 .await?;
         }

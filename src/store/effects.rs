@@ -32,6 +32,7 @@ pub(super) struct EffectRow {
     state: String,
     outcome: Option<Json<Value>>,
     attempts: i64,
+    paid: i64,
     last_error: Option<String>,
     wanted_at: Micros,
 }
@@ -52,6 +53,7 @@ impl From<EffectRow> for Effect {
                 _ => EffectState::Begun,
             },
             attempts: small(row.attempts),
+            paid: small(row.paid),
             last_error: row.last_error,
             wanted_at: row.wanted_at.0,
         }

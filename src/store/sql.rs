@@ -304,7 +304,7 @@ pub(super) const ABSORB_EFFECTS: &str = "
     WHERE subject = $1 AND state IN ('withdrawn', 'done', 'failed')
       AND key IN (SELECT value FROM json_each($2))";
 pub(super) const EFFECTS_OF: &str = "
-    SELECT key, subject, kind, body, state, outcome, attempts, last_error, wanted_at FROM effects
+    SELECT key, subject, kind, body, state, outcome, attempts, paid, last_error, wanted_at FROM effects
     WHERE absorbed = 0 AND subject IN (SELECT value FROM json_each($1)) ORDER BY seq";
 
 /// One cluster effect of a subject at a time, so that what was wanted later does not overtake what is being done.
@@ -322,7 +322,7 @@ pub(super) const CLAIM_EFFECTS: &str = "
         (SELECT 1 FROM effects AS o
          WHERE o.subject = e.subject AND o.absorbed = 0 AND o.kind = 'cluster' AND o.seq <> e.seq
            AND o.claimed = 1 AND o.free_at > $5)
-    RETURNING key, subject, kind, body, state, outcome, attempts, last_error, wanted_at";
+    RETURNING key, subject, kind, body, state, outcome, attempts, paid, last_error, wanted_at";
 pub(super) const SETTLE_EFFECT: &str = "
     UPDATE effects SET
         state = $3, outcome = $4, claimed = 0, worker = NULL, last_error = NULL
@@ -335,7 +335,7 @@ pub(super) const DELAY_EFFECT: &str = "
 // -- the account's effects and transactions
 
 pub(super) const WANTED_EFFECTS: &str = "
-    SELECT key, subject, kind, body, state, outcome, attempts, last_error, wanted_at FROM effects
+    SELECT key, subject, kind, body, state, outcome, attempts, paid, last_error, wanted_at FROM effects
     WHERE state = 'wanted' AND kind = 'chain' AND account = $1 AND free_at <= $2
     ORDER BY priority, seq LIMIT $3";
 pub(super) const COUNT_WANTED: &str = "
@@ -356,11 +356,22 @@ pub(super) const SETTLE_HELD_EFFECTS: &str = "
     UPDATE effects SET state = $2, outcome = $3 WHERE tx_hash = $1 AND state = 'begun'
     RETURNING subject";
 
+/// What its transaction gives back. A transaction that another process settled before holds it no more.
+pub(super) const RELEASE_EFFECT: &str = "
+    UPDATE effects SET state = 'wanted', tx_hash = NULL, free_at = $4, last_error = $5,
+        paid = paid + $6
+    WHERE account = $1 AND key = $2 AND tx_hash = $3 AND state = 'begun'";
+/// Refused and expired transactions paid nothing.
+pub(super) const FEES_SINCE: &str = "
+    SELECT fee, count(*) FROM transactions
+    WHERE account = $1 AND signed_at >= $2 AND state ->> 'state' NOT IN ('expired', 'refused')
+    GROUP BY fee";
+
 pub(super) const INSERT_TRANSACTION: &str = "
     INSERT INTO transactions
         (hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, settled, signed_at,
-         broadcast_at, broadcasts)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         broadcast_at, broadcasts, sequence, last_block)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     ON CONFLICT DO NOTHING";
 pub(super) const SET_TRANSACTION_STATE: &str = "
     UPDATE transactions SET state = $3, settled = $4
@@ -369,12 +380,12 @@ pub(super) const HAND_TRANSACTION: &str = "
     UPDATE transactions SET broadcast_at = $3, broadcasts = broadcasts + 1
     WHERE hash = $1 AND account = $2";
 pub(super) const UNSETTLED_TRANSACTIONS: &str = "
-    SELECT seq, hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, signed_at,
-        broadcast_at, broadcasts
+    SELECT seq, hash, account, effects, bytes, timeout_ns, sequence, last_block, gas_limit, fee, state,
+        signed_at, broadcast_at, broadcasts
     FROM transactions WHERE account = $1 AND settled = 0 ORDER BY seq";
 pub(super) const TRANSACTIONS: &str = "
-    SELECT seq, hash, account, effects, bytes, timeout_ns, gas_limit, fee, state, signed_at,
-        broadcast_at, broadcasts
+    SELECT seq, hash, account, effects, bytes, timeout_ns, sequence, last_block, gas_limit, fee, state,
+        signed_at, broadcast_at, broadcasts
     FROM transactions WHERE seq < $1 AND ($2 = 0 OR settled = 0) ORDER BY seq DESC LIMIT $3";
 /// When the account has work by itself: the first retry after `$2`, the first retry at all, the first time-out of what
 /// is unsettled, and whether any of that was never handed to a node.

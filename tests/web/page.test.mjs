@@ -182,8 +182,8 @@ test("what an open bid waits for stands among the deadlines", async () => {
   // The lease comes a block after the bid: time enough to see the bid open.
   await world.chain("interval", { ms: 4000 });
   const deployed = world.deploy(700);
-  const waits = panel(page, "Deadlines").getByRole("row").filter({ hasText: "700" });
-  await waits.filter({ hasText: "bid" }).waitFor();
+  const waits = panel(page, "Deadlines").getByRole("row").filter({ hasText: "700" }).filter({ hasText: "bid" });
+  await waits.waitFor();
   await world.chain("interval", { ms: 600 });
   await deployed;
   await waits.waitFor({ state: "detached" });

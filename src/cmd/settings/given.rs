@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::SettingsError;
 
 /// The least and the most that a number may be. `*` stands for a name of the operator's.
-const NUMBERS: [(&str, i64, i64); 27] = [
+const NUMBERS: [(&str, i64, i64); 30] = [
     ("listen.drain_s", 0, 600),
     // An indexer may send a delivery again for days: its id must be known as long.
     ("store.keep_days", 7, 3_650),
@@ -18,6 +18,9 @@ const NUMBERS: [(&str, i64, i64); 27] = [
     ("store.max_waiting", 1, 10_000_000),
     ("chain.transaction_ttl_s", 1, 600),
     ("chain.poll_ms", 10, 60_000),
+    ("chain.messages_together", 1, 100),
+    ("chain.fee_budget", 0, i64::MAX),
+    ("chain.withdraw_every_s", 0, YEAR_S),
     ("key.index", 0, i32::MAX as i64),
     ("cluster.inventory_max_age_s", 1, 3_600),
     ("bid.timeout_s", 0, YEAR_S),

@@ -418,7 +418,7 @@ impl<'a> Step<'a> {
         self.want_on_chain(key, &ChainIntent::CloseBid { bid, reason, only_if }, 1);
     }
 
-    fn want_on_chain(&mut self, key: String, intent: &ChainIntent, priority: u8) {
+    pub(super) fn want_on_chain(&mut self, key: String, intent: &ChainIntent, priority: u8) {
         self.commit.effects.push(NewEffect {
             key,
             kind: EffectKind::Chain,
@@ -515,8 +515,9 @@ impl<'a> Step<'a> {
         self.note_restore();
         let provider = &self.facts.provider;
         let restore = self.facts.restore.map_or(0, |restore| restore.number);
-        self.commit.deadlines =
-            self.record.orders.values().flat_map(|order| order.deadlines(restore)).collect();
+        let time = self.facts.at.time;
+        let orders = self.record.orders.values();
+        self.commit.deadlines = orders.flat_map(|order| order.deadlines(restore, time)).collect();
         self.commit.orders = self.record.orders.values().map(OrderRecord::row).collect();
         self.commit.wake_at = self.wake_at;
         let sends = self.commit.effects.iter().any(|effect| effect.kind == EffectKind::Chain);

@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     bidengine::Placement,
-    domain::{BidState, OrderId},
+    domain::{BidState, CloseReason, OrderId},
     provider::{
-        intent::{self, ClusterIntent},
+        intent::{self, ChainIntent, ClusterIntent},
         lease::{self, LeaseRecord, Outcome},
         port::{Effect, EffectState},
+        step::back_off,
     },
 };
 
@@ -86,6 +87,7 @@ impl<'a> Step<'a> {
         for effect in effects {
             self.carry_out_lease(&mut record, &lease, effect);
         }
+        self.collect(id, &mut lease);
         self.hold_lease(&record, &lease);
         if lease.phase == lease::Phase::Gone {
             // An upload that had still seen the lease may have claimed hostnames after they were given back.
@@ -202,6 +204,7 @@ impl<'a> Step<'a> {
                     &ClusterIntent::Apply { lease: lease.id.clone(), hash, group },
                 );
             }
+            lease::Effect::StartReclaim { reason } => self.give_notice(record, lease, reason),
             lease::Effect::CloseBid { reason } => self.close_bid(record, reason, BidState::Active),
             lease::Effect::Teardown => {
                 let key = intent::teardown_key(&lease.id);
@@ -225,13 +228,39 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Wants the notice given, once; one that the chain refused is tried again, each time later.
+    fn give_notice(&mut self, record: &mut OrderRecord, lease: &LeaseRecord, reason: CloseReason) {
+        let key = intent::start_reclaim_key(&lease.id, record.notices);
+        match self.effect(&key).map(|effect| &effect.state) {
+            Some(EffectState::Wanted | EffectState::Begun) => return,
+            // The next read of the chain shows it.
+            Some(EffectState::Done { outcome }) if outcome["failure"].is_null() => return,
+            Some(_) => {
+                self.absorb_key(key);
+                record.notices += 1;
+                record.close_again_at = self.facts.now.checked_add(back_off(record.notices)).ok();
+            }
+            None => {}
+        }
+        if let Some(at) = record.close_again_at.filter(|at| self.facts.now < *at) {
+            self.wake_within(at.duration_since(self.facts.now));
+            return;
+        }
+        let key = intent::start_reclaim_key(&lease.id, record.notices);
+        self.audit("start_reclaim", &lease.id.to_string(), reason.to_string());
+        let intent = ChainIntent::StartReclaim { lease: lease.id.clone(), reason };
+        self.want_on_chain(key, &intent, 1);
+    }
+
     /// When to look at a lease again without being woken.
     fn look_at_lease(&mut self, lease: &LeaseRecord) {
         match &lease.phase {
-            lease::Phase::Running { .. }
-            | lease::Phase::Refused { .. }
-            | lease::Phase::CloseWanted { .. } => {
+            lease::Phase::Running { .. } | lease::Phase::Refused { .. } => {
                 self.wake_within(if lease.is_ready() { READY_LOOK } else { PENDING_LOOK });
+            }
+            // Its money may run out before anything else happens.
+            lease::Phase::AwaitingManifest { .. } | lease::Phase::CloseWanted { .. } => {
+                self.wake_within(READY_LOOK);
             }
             _ => {}
         }
@@ -250,7 +279,10 @@ impl<'a> Step<'a> {
                 EffectState::Done { .. } | EffectState::Failed { .. } | EffectState::Withdrawn
             )
         };
-        let prefixes = [format!("apply/{id}/"), format!("teardown/{id}")];
+        let mut prefixes = vec![format!("apply/{id}/"), format!("teardown/{id}")];
+        if !matches!(lease.phase, lease::Phase::CloseWanted { .. }) {
+            prefixes.push(format!("start-reclaim/{id}/"));
+        }
         let keys: Vec<String> = self
             .facts
             .effects

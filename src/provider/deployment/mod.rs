@@ -5,6 +5,7 @@
 //! other reservations, which is what a step does when another step reserved first.
 
 mod advance;
+mod earnings;
 mod leases;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::advance::Step;
+pub use self::earnings::Earnings;
 use super::{
     funnel::reached,
     lease::{self, LeaseRecord},
@@ -23,7 +25,7 @@ use crate::{
     bidengine::{self, Decision, ObservedInventory, order::OrderPhase},
     domain::{
         Address, AuditedAttributes, Bid, Coin, Deployment, Height, Lease, LeaseId, MarketParams,
-        Order, OrderId, Price, Provider, market::BlockTime,
+        Order, OrderId, Payment, Price, Provider, market::BlockTime,
     },
 };
 
@@ -72,6 +74,9 @@ pub struct OrderRecord {
     /// The next close-bid is not sent before this time of the host.
     #[serde(default)]
     pub close_again_at: Option<Timestamp>,
+    /// How many notices were tried to be given.
+    #[serde(default)]
+    pub notices: u32,
 }
 
 /// The decision's answer; the whole record is kept beside.
@@ -101,6 +106,8 @@ pub struct Facts {
     pub bids: Vec<Bid>,
     /// All its leases.
     pub leases: Vec<Lease>,
+    /// The payments to them; `None` when nobody needed them or they could not be read.
+    pub payments: Option<Vec<Payment>>,
     /// Who we are.
     pub provider: Address,
     /// What the chain holds of us; needed only where something is to be decided.
@@ -166,6 +173,13 @@ impl DeploymentRecord {
             .filter(|lease| lease.phase != lease::Phase::Gone)
     }
 
+    /// Whether a lease has ended that may still be paid for.
+    #[must_use]
+    pub fn may_be_owed(&self) -> bool {
+        let mut leases = self.orders.values().filter_map(|order| order.lease.as_ref());
+        leases.any(|lease| !lease.state.is_running() && !lease.earnings.is_settled)
+    }
+
     /// Whether any order may still need a decision on these orders.
     #[must_use]
     pub fn may_decide(&self, orders: &[Order]) -> bool {
@@ -207,18 +221,29 @@ impl OrderRecord {
             dead_creates: 0,
             dead_closes: 0,
             close_again_at: None,
+            notices: 0,
         }
     }
 
     /// A lease that is not compared since the restore waits for nothing but the cluster's answer.
-    fn deadlines(&self, restore: u64) -> Vec<Deadline> {
+    /// What has begun at its time is not waited for any more.
+    fn deadlines(&self, restore: u64, now: Timestamp) -> Vec<Deadline> {
         let mut found = Vec::new();
         if let OrderPhase::Open { until: Some(due), .. } = self.phase {
             found.push(Deadline { name: format!("bid/{}", self.id), due });
         }
         let lease = self.lease.as_ref().filter(|lease| lease.is_compared(restore));
-        if let Some(due) = lease.and_then(LeaseRecord::deadline) {
-            found.push(Deadline { name: format!("manifest/{}", self.id), due });
+        let awaited = lease.and_then(LeaseRecord::deadline);
+        let is_notice =
+            |lease: &LeaseRecord| matches!(lease.phase, lease::Phase::CloseWanted { .. });
+        if let Some(due) = awaited.filter(|due| *due > now || !lease.is_some_and(is_notice)) {
+            let what = if lease.is_some_and(is_notice) { "reclaim" } else { "manifest" };
+            found.push(Deadline { name: format!("{what}/{}", self.id), due });
+        }
+        let earning = lease.filter(|lease| !lease.earnings.is_settled);
+        if let Some(due) = earning.and_then(|lease| lease.earnings.next_at).filter(|due| *due > now)
+        {
+            found.push(Deadline { name: format!("withdraw/{}", self.id), due });
         }
         found
     }

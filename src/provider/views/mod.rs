@@ -12,6 +12,7 @@ mod health;
 mod inventory;
 mod lease;
 mod maintenance;
+mod meaning;
 mod order;
 mod overview;
 mod policy;

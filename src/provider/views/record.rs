@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Page;
+use super::{Page, meaning::meaning};
 use crate::provider::{
     Error, Provider,
     port::{AuditLine, Deadline, Refusal, Subject, Transaction, TransactionState},
@@ -36,10 +36,16 @@ pub struct TransactionView {
     pub gas_used: Option<u64>,
     /// The fee that it pays, in whole units of the fee's denom.
     pub fee: String,
-    /// After this block time it can never be in a block.
+    /// After this block time it can never be in a block. Of an unordered transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub timeout_at: Option<Timestamp>,
+    /// Its place among the account's transactions. Of one that is sent in order, since the node takes no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// After this block it can never be in one. Of one that is sent in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_block: Option<u64>,
     /// When it was signed.
     #[schema(value_type = String, format = DateTime)]
     pub signed_at: Timestamp,
@@ -59,13 +65,17 @@ pub struct FailureView {
     pub codespace: String,
     /// Its code; the meaning depends on the codespace.
     pub code: u32,
+    /// What that means, and what follows from it; absent for a code that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<&'static str>,
     /// The node's text, shortened.
     pub log: String,
 }
 
 impl From<Refusal> for FailureView {
     fn from(refusal: Refusal) -> Self {
-        Self { codespace: refusal.codespace, code: refusal.code, log: refusal.log }
+        let meaning = meaning(&refusal.codespace, refusal.code);
+        Self { codespace: refusal.codespace, code: refusal.code, meaning, log: refusal.log }
     }
 }
 
@@ -74,7 +84,7 @@ impl From<Refusal> for FailureView {
 pub struct DeadlineView {
     /// What is woken.
     pub subject: String,
-    /// What it is about: `bid/…`, `manifest/…`.
+    /// What it is about: `bid/…`, `manifest/…`, `reclaim/…`, `withdraw/…`.
     pub name: String,
     /// Due when a block time that was read has passed this.
     #[schema(value_type = String, format = DateTime)]
@@ -127,7 +137,12 @@ fn transaction_view(transaction: Transaction) -> TransactionView {
         gas_limit: transaction.gas_limit,
         gas_used,
         fee: transaction.fee,
-        timeout_at: Timestamp::from_nanosecond(i128::from(transaction.timeout_ns)).ok(),
+        timeout_at: match transaction.sequence {
+            Some(_) => None,
+            None => Timestamp::from_nanosecond(i128::from(transaction.timeout_ns)).ok(),
+        },
+        sequence: transaction.sequence,
+        last_block: transaction.last_block.map(|height| height.0),
         signed_at: transaction.signed_at,
         broadcast_at: transaction.broadcast_at,
         broadcasts: transaction.broadcasts,

@@ -2,6 +2,8 @@
 //!
 //! An overdrawn escrow account has a negative balance: no [`domain::Amount`] can be that, so its funds are `None`.
 
+use jiff::Timestamp;
+
 use super::{
     super::{
         audit, cert, deployment, escrow,
@@ -70,9 +72,16 @@ impl TryFrom<market::Lease> for domain::Lease {
             reason,
             reclamation_window_s: lease
                 .reclamation
+                .as_ref()
                 .map(|reclamation| seconds_up(reclamation.window))
                 .transpose()
                 .in_field("reclamation.window")?,
+            reclaim_until: lease
+                .reclamation
+                .filter(|reclamation| reclamation.deadline > 0)
+                .map(|reclamation| Timestamp::from_second(reclamation.deadline))
+                .transpose()
+                .map_err(|_| FieldError::new("reclamation.deadline", "is no time"))?,
         })
     }
 }

@@ -364,6 +364,7 @@ impl World {
             dead_creates: 0,
             dead_closes: 0,
             close_again_at: None,
+            notices: 0,
         };
         let row = OrderRow {
             id: lease.order.clone(),
@@ -438,6 +439,7 @@ fn chain_lease(id: LeaseId) -> Lease {
         closed_on: None,
         reason: CloseReason::Invalid,
         reclamation_window_s: None,
+        reclaim_until: None,
     }
 }
 
@@ -491,6 +493,9 @@ fn settings(indexer: &WebhookKey) -> Settings {
         bid_timeout: None,
         manifest_timeout: None,
         transaction_ttl: SignedDuration::from_secs(60),
+        messages_together: 10,
+        fee_budget: None,
+        withdraw_every: Some(SignedDuration::from_hours(24)),
         gas_price: Price { denom: "uakt".parse().unwrap(), amount: "0.025".parse().unwrap() },
         inventory_max_age: SignedDuration::from_secs(30),
         registration_max_age: SignedDuration::from_secs(30),

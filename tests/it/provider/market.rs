@@ -8,7 +8,7 @@ use lessor::{
     chain::broadcast::classify,
     devnet::{
         genesis::{ACCOUNTS, CHAIN_ID, Genesis, test_key},
-        ledger::{Ledger, Snapshot},
+        ledger::{Ledger, Refusal, Snapshot},
     },
     domain::{
         Address, Bid, BidId, BidState, CloseReason, Deployment, DeploymentId, GroupState, Height,
@@ -92,6 +92,10 @@ pub(super) struct Market {
     /// How many blocks were read again.
     pub(super) pulled: u64,
     pub(super) faults: Faults,
+    /// The node takes no unordered transactions.
+    pub(super) ordered_only: bool,
+    /// What simulations say is so much of a hundred of the truth.
+    pub(super) gas_told: u64,
     /// What must never happen and did.
     pub(super) violations: Vec<String>,
     /// Told of each broadcast with the number of calls that its process has made.
@@ -115,6 +119,8 @@ impl Market {
             reads: 0,
             pulled: 0,
             faults: Faults::new(seed),
+            ordered_only: false,
+            gas_told: 100,
             violations: Vec::new(),
             on_broadcast: None,
             provider: address("provider"),
@@ -228,6 +234,13 @@ impl Market {
         hash
     }
 
+    /// Leases of ours are closed in one transaction, past everything that lessor knows.
+    pub(super) fn close_as_provider(&mut self, leases: &[LeaseId], reason: CloseReason) {
+        let messages =
+            leases.iter().map(|lease| Any::pack(&MsgCloseBid::new(&lease.bid(), reason))).collect();
+        self.send("provider", messages);
+    }
+
     /// What became of a transaction in its block.
     pub(super) fn result(&self, hash: &str) -> Option<&(u64, TxResult)> {
         self.included.get(hash)
@@ -248,7 +261,8 @@ impl Market {
         if self.faults.strikes("swallow", |rates| rates.swallowed) {
             return Some(Broadcast::Accepted);
         }
-        let answer = match self.ledger.check(bytes) {
+        let refused = self.unordered_refusal(bytes);
+        let answer = match refused.map_or_else(|| self.ledger.check(bytes), Err) {
             Ok(()) => {
                 self.mempool.push(bytes.to_vec());
                 Broadcast::Accepted
@@ -267,12 +281,23 @@ impl Market {
         Some(answer)
     }
 
+    /// What a node says that has unordered transactions switched off.
+    pub(super) fn unordered_refusal(&self, bytes: &[u8]) -> Option<Refusal> {
+        let is_unordered = Tx::decode(bytes).unwrap().body.unordered;
+        (self.ordered_only && is_unordered).then(|| Refusal {
+            codespace: "sdk",
+            code: 37,
+            log: "unordered transactions are not enabled: not supported".to_owned(),
+        })
+    }
+
     /// Writes down what must not be sent.
     fn watch(&mut self, bytes: &[u8], newest_seen: Height) {
         let tx = Tx::decode(bytes).unwrap();
         let hash = tx::hash(bytes);
-        let until =
-            tx.body.timeout_timestamp.and_then(lessor::wire::google::Timestamp::to_time).unwrap();
+        // One in order may land for as long as nobody has seen its last block: longer than any test here looks.
+        let until = tx.body.timeout_timestamp.and_then(lessor::wire::google::Timestamp::to_time);
+        let until = until.unwrap_or(Timestamp::MAX);
         for message in &tx.body.messages {
             if message.is::<MsgCreateBid>() {
                 let bid: BidId = message.unpack::<MsgCreateBid>().unwrap().id.try_into().unwrap();

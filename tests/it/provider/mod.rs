@@ -1,12 +1,15 @@
 //! The provider's use cases in a world that is all in one process: the real store and the real ledger, a cluster and a
 //! clock of the tests' own, and faults by seed.
 
+mod bids;
+mod earnings;
 mod fault;
 mod ground;
 mod identity;
 mod lives;
 mod market;
 mod node;
+mod outbox;
 mod pause;
 mod policy;
 mod races;

@@ -319,8 +319,12 @@ impl Chain for Node {
         if market.faults.strikes("simulate", |rates| rates.read_fails) {
             return Err(failed("simulate", ChainErrorKind::Unavailable));
         }
+        if let Some(refusal) = market.unordered_refusal(transaction) {
+            let kind = ChainErrorKind::Refused;
+            return Err(ChainError { doing: "simulate", detail: refusal.log, kind });
+        }
         match market.ledger.simulate(transaction) {
-            Ok(answer) => Ok(answer.gas_info.unwrap().gas_used),
+            Ok(answer) => Ok(answer.gas_info.unwrap().gas_used * market.gas_told / 100),
             Err((refusal, _)) => Err(ChainError {
                 doing: "simulate",
                 detail: refusal.log,

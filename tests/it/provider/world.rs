@@ -84,6 +84,8 @@ pub(super) struct World {
     file: PathBuf,
     pub(super) reader: Sqlite,
     next_dseq: u64,
+    /// What a tenant puts into escrow.
+    pub(super) deposit: u128,
     /// What stands between the next worker and the node that gives blocks again.
     pub(super) indexer: Option<Around>,
 }
@@ -120,6 +122,9 @@ fn settings() -> Settings {
         bid_timeout: Some(SignedDuration::from_secs(300)),
         manifest_timeout: Some(SignedDuration::from_secs(300)),
         transaction_ttl: SignedDuration::from_secs(60),
+        messages_together: 10,
+        fee_budget: None,
+        withdraw_every: Some(SignedDuration::from_hours(24)),
         gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
         inventory_max_age: SignedDuration::from_secs(10),
         registration_max_age: SignedDuration::from_secs(60),
@@ -172,6 +177,7 @@ impl World {
             file,
             reader,
             next_dseq: 1,
+            deposit: 50_000_000,
             indexer: None,
         }
     }
@@ -268,6 +274,18 @@ impl World {
         self.block_after(BLOCK)
     }
 
+    /// Empty blocks up to this height, of which no process hears until it looks.
+    pub(super) fn pass_blocks_to(&self, height: u64) {
+        while self.market().ledger.height() < height {
+            self.market().block(SignedDuration::from_millis(1));
+        }
+    }
+
+    /// The chain as a test looks at it.
+    pub(super) fn node(&self) -> Node {
+        Node::new(self.market.clone(), Arc::new(Gate::default()))
+    }
+
     /// Blocks and steps until nothing changes any more for a while: `rounds` blocks.
     pub(super) async fn go_on(&self, worker: &Worker, rounds: u32) {
         for _ in 0..rounds {
@@ -288,12 +306,34 @@ impl World {
         self.ask_for(who, cpu_milli, 1, Some(notice_s))
     }
 
+    /// As [`World::ask`], with so many groups alike. Their orders are numbered from 1.
+    pub(super) fn ask_groups(&mut self, who: &str, cpu_milli: u64, groups: usize) -> DeploymentId {
+        let order = self.ask_with(who, cpu_milli, 1, None, groups);
+        order.deployment().clone()
+    }
+
     fn ask_for(&mut self, who: &str, cpu_milli: u64, count: u32, notice_s: Option<u64>) -> OrderId {
+        self.ask_with(who, cpu_milli, count, notice_s, 1)
+    }
+
+    fn ask_with(
+        &mut self,
+        who: &str,
+        cpu_milli: u64,
+        count: u32,
+        notice_s: Option<u64>,
+        groups: usize,
+    ) -> OrderId {
         let id = DeploymentId::new(address(who), self.next_dseq);
         self.next_dseq += 1;
         let manifest = manifest(cpu_milli, count, 1);
-        let groups = [group(cpu_milli, count)];
-        let deposit = Coin { denom: Denom::uact(), amount: 50_000_000 };
+        let groups: Vec<GroupSpec> = (1..=groups)
+            .map(|number| {
+                let name = if number == 1 { "akash".to_owned() } else { format!("akash-{number}") };
+                GroupSpec { name, ..group(cpu_milli, count) }
+            })
+            .collect();
+        let deposit = Coin { denom: Denom::uact(), amount: self.deposit };
         let message = deployment::MsgCreateDeployment::new(
             &id,
             &groups,
@@ -442,6 +482,19 @@ impl World {
     pub(super) async fn unfinished_effects(&self) -> Vec<String> {
         const UNFINISHED: &str = "SELECT key FROM effects WHERE state IN ('wanted', 'begun')";
         sqlx::query_scalar(UNFINISHED).fetch_all(&self.rows().await).await.unwrap()
+    }
+
+    /// What became of the effects about an order, for a failure's text.
+    pub(super) async fn effects_about(&self, order: &OrderId) -> String {
+        type Row = (String, String, Option<String>, Option<String>);
+        const ABOUT: &str =
+            "SELECT key, state, outcome, last_error FROM effects WHERE instr(key, $1)";
+        let rows: Vec<Row> = sqlx::query_as(ABOUT)
+            .bind(order.to_string())
+            .fetch_all(&self.rows().await)
+            .await
+            .unwrap();
+        format!("{rows:#?}")
     }
 
     /// Every hostname that is held, and by whom.

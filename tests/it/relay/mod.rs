@@ -1,5 +1,6 @@
 //! The relay between a node and receivers, all over real HTTP.
 
+mod half_open;
 mod lifetime;
 mod limits;
 mod pull;

@@ -72,6 +72,8 @@ pub struct Effect {
     pub state: EffectState,
     /// How often an executor tried.
     pub attempts: u32,
+    /// How many transactions that held it failed in a block, with their fee paid.
+    pub paid: u32,
     /// Why the last try gave no outcome.
     pub last_error: Option<String>,
     /// When the step that wanted it was committed.
@@ -140,8 +142,12 @@ pub struct Transaction {
     /// What is sent.
     #[serde(skip)]
     pub bytes: Vec<u8>,
-    /// Its unordered time-out in nanoseconds of Unix time; unique per account.
+    /// Its unordered time-out in nanoseconds of Unix time; unique per account. An ordered one does not carry it.
     pub timeout_ns: i64,
+    /// Its place in the account's sequence; `None` for an unordered one.
+    pub sequence: Option<u64>,
+    /// The last block that may hold it, of an ordered one.
+    pub last_block: Option<Height>,
     /// The gas that it may use.
     pub gas_limit: u64,
     /// The fee that it pays, in units of the fee's denom.
@@ -165,6 +171,23 @@ pub struct AccountWork {
     pub wanted: Vec<Effect>,
     /// Transactions that are not settled, oldest first.
     pub unsettled: Vec<Transaction>,
+    /// The fees of the transactions that were signed in the last day and may have paid: each text as often as it says.
+    pub fees: Vec<(String, u64)>,
+}
+
+/// An effect that its transaction came to nothing for, and that is wanted again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// The transaction.
+    pub hash: String,
+    /// The effect.
+    pub key: String,
+    /// Why the transaction came to nothing.
+    pub error: String,
+    /// When it may be tried again, by the host's clock.
+    pub at: Timestamp,
+    /// Whether the transaction was in a block, with its fee paid.
+    pub was_paid: bool,
 }
 
 /// What an account's step writes.
@@ -172,6 +195,8 @@ pub struct AccountWork {
 pub struct AccountCommit {
     /// Newly signed transactions; their effects must still be [`EffectState::Wanted`], or the transaction is left out.
     pub signed: Vec<Transaction>,
+    /// Effects that the settled transactions of this commit give back: wanted again, and not settled with them.
+    pub released: Vec<Released>,
     /// Changed states, by hash. Settling one settles its effects with the same outcome and wakes their subjects.
     pub changed: Vec<(String, TransactionState)>,
     /// Hashes that were handed to a node at this time.

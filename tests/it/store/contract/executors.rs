@@ -169,6 +169,8 @@ pub(super) fn transaction(hash: &str, effects: &[&str], timeout_ns: i64) -> Tran
         effects: effects.iter().map(ToString::to_string).collect(),
         bytes: hash.as_bytes().to_vec(),
         timeout_ns,
+        sequence: None,
+        last_block: None,
         gas_limit: 200_000,
         fee: "5000uakt".to_owned(),
         state: TransactionState::Signed,
