@@ -4,9 +4,10 @@
 //! any other spelling is another hash. The npm package spells a few things in its own way, and then no provider comes to
 //! its hash.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Serializer, ser::Formatter};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -48,10 +49,10 @@ impl Spelling {
 impl Manifest {
     /// The JSON that a tenant uploads, compact, members in the usual reading order.
     pub fn to_json(&self) -> String {
-        // Only a map whose keys are no strings could fail here, and the model has no map.
-        let value = serde_json::to_value(self).unwrap_or_default();
         let mut writer = Writer::new(&GO);
-        writer.value(&value);
+        let mut serializer = Serializer::with_formatter(&mut writer.out, GoText);
+        // Only a map whose keys are no strings could fail here, and the model has no map.
+        let _ = self.serialize(&mut serializer);
         writer.into_text()
     }
 
@@ -90,6 +91,28 @@ impl Manifest {
 }
 
 static GO: Spelling = Spelling { dialect: Dialect::Go, unfit: BTreeMap::new() };
+
+/// Writes texts as Go does.
+struct GoText;
+
+impl Formatter for GoText {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            let (plain, special) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut after = special.chars();
+            let character = after.next().map_or(0, u32::from);
+            write!(out, "\\u{character:04x}")?;
+            rest = after.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
+}
 
 /// Bytes that a canonical form commonly needs, so that it is written without moving.
 const USUAL_LENGTH: usize = 4096;
@@ -210,26 +233,6 @@ impl<'s> Writer<'s> {
             [] => return 0,
         }
         1
-    }
-
-    fn value(&mut self, value: &Value) {
-        match value {
-            Value::Null => self.raw("null"),
-            Value::Bool(truth) => self.truth(*truth),
-            Value::Number(number) => self.raw(&number.to_string()),
-            Value::String(text) => self.text(text),
-            Value::Array(items) => self.list(items, |writer, item, _| writer.value(item)),
-            Value::Object(members) => {
-                self.raw("{");
-                for (index, (name, value)) in members.iter().enumerate() {
-                    self.raw(if index > 0 { "," } else { "" });
-                    self.text(name);
-                    self.raw(":");
-                    self.value(value);
-                }
-                self.raw("}");
-            }
-        }
     }
 
     fn group(&mut self, Group { name, services }: &Group) {

@@ -109,11 +109,20 @@ impl fmt::Display for Quantity {
 
 impl Serialize for Quantity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Val {
-            val: String,
+        struct Decimal<'q>(&'q Quantity);
+
+        impl Serialize for Decimal<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self.0)
+            }
         }
-        Val { val: self.to_string() }.serialize(serializer)
+
+        #[derive(Serialize)]
+        struct Value<'q> {
+            val: Decimal<'q>,
+        }
+
+        Value { val: Decimal(self) }.serialize(serializer)
     }
 }
 

@@ -72,6 +72,12 @@ pub fn text(document: &[u8]) -> Result<&str, Vec<Violation>> {
         let message = format!("the document has more than {MAX_DOCUMENT_BYTES} bytes");
         return Err(vec![Violation::whole("document-too-large", message)]);
     }
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = document {
+        let message = "the document is UTF-16, as its first two bytes say; save it as UTF-8";
+        let start = Some(1);
+        let violation = Violation::whole("not-utf8", message);
+        return Err(vec![Violation { line: start, column: start, ..violation }]);
+    }
     std::str::from_utf8(document).map_err(|error| {
         let found = error.valid_up_to();
         let message = format!("byte {found} (from 0) is not UTF-8, which a document is written in");

@@ -155,8 +155,9 @@ fn compile_tree<'t>(tree: &'t Tree<'t>, dialect: Dialect) -> Result<Traced, Vec<
     if !built.groups.is_empty() {
         violations.extend(built.manifest.check());
     }
+    let hash = built.manifest.spelled_hash(&built.spelling);
     if dialect.is_npm() {
-        violations.extend(not_to_be_held(&built));
+        violations.extend(not_to_be_held(&built, &hash));
     }
     for violation in &mut violations {
         violation.pointer = built.origins.translate(&violation.pointer);
@@ -169,7 +170,6 @@ fn compile_tree<'t>(tree: &'t Tree<'t>, dialect: Dialect) -> Result<Traced, Vec<
     let reclamation =
         document.reclamation.and_then(|window| quantity::window(dialect, &window).ok());
     let build::Built { groups, signer_lists, manifest, origins, spelling, odd_prices } = built;
-    let hash = manifest.spelled_hash(&spelling);
     let compiled =
         Compiled { groups, signer_lists, manifest, hash, reclamation, warnings: violations };
     Ok(Traced { compiled, origins, spelling, odd_prices })
@@ -202,7 +202,7 @@ fn beyond(document: &Document<'_>, known: &[Violation]) -> Vec<Violation> {
 }
 
 /// What npm writes and no provider or chain can read back, so that its hash is nobody else's.
-fn not_to_be_held(built: &build::Built) -> Vec<Violation> {
+fn not_to_be_held(built: &build::Built, hash: &[u8; 32]) -> Vec<Violation> {
     let mut violations = Violations::default();
     for ((group, service, field), text) in &built.spelling.unfit {
         let id = built.manifest.groups()[*group].services[*service].resources.id;
@@ -225,8 +225,7 @@ fn not_to_be_held(built: &build::Built) -> Vec<Violation> {
         let message = format!("price {} is none that the chain can read", quoted(text));
         violations.add("price", format!("/{group}/resources/{unit}/price"), message);
     }
-    let hash = built.manifest.spelled_hash(&built.spelling);
-    if built.spelling.unfit.is_empty() && hash != built.manifest.hash() {
+    if built.spelling.unfit.is_empty() && *hash != built.manifest.hash() {
         let message =
             "npm writes this manifest in a way that gives a hash that no provider comes to";
         violations.add("hash-not-reproducible", "", message);

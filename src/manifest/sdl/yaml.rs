@@ -13,8 +13,8 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag, YamlVersion};
 
 use crate::manifest::{Dialect, Violation};
 
-/// The most nodes that a document may have, aliases expanded.
-const MAX_NODES: usize = 100_000;
+/// The most nodes that a document may have, aliases expanded: those of more than a thousand services.
+const MAX_NODES: usize = 50_000;
 
 /// The deepest nesting, aliases expanded.
 const MAX_DEPTH: usize = 64;
@@ -291,7 +291,7 @@ struct Open {
 }
 
 /// How many bytes of text make a node, about.
-const BYTES_OF_NODE: usize = 12;
+const BYTES_OF_NODE: usize = 16;
 
 struct Builder<'t> {
     tree: Tree<'t>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lessor::{
     domain::Denom,
-    manifest::{Dialect, Manifest, Violation, compile},
+    manifest::{Dialect, Manifest, Verdict, Violation, compile},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -313,5 +313,25 @@ proptest! {
             let violations = compiled.manifest.check_against(&compiled.groups);
             prop_assert!(violations.is_empty(), "{}", listed(&violations));
         }
+    }
+}
+
+#[test]
+fn a_document_in_utf_16_is_refused_with_what_to_do_about_it() {
+    let text = "version: \"2.0\"\n";
+    for bytes in [
+        text.encode_utf16().fold(b"\xff\xfe".to_vec(), |mut bytes, unit| {
+            bytes.extend(unit.to_le_bytes());
+            bytes
+        }),
+        text.encode_utf16().fold(b"\xfe\xff".to_vec(), |mut bytes, unit| {
+            bytes.extend(unit.to_be_bytes());
+            bytes
+        }),
+    ] {
+        let violations = Verdict::of(&bytes, Dialect::Go).violations;
+        let [violation] = &violations[..] else { panic!("{violations:?}") };
+        assert_eq!((violation.code, violation.line), ("not-utf8", Some(1)));
+        assert!(violation.message.contains("UTF-16") && violation.message.contains("UTF-8"));
     }
 }
