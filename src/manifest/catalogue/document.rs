@@ -14,8 +14,8 @@ rules! {
         good "a file saved as UTF-8",
         bad "a file saved as UTF-16 or Latin-1";
     "document-too-large" Words "The document is too large",
-        "The document has more than 1 MiB of text, or more than 50,000 values when every alias is expanded.",
-        "At most 1,048,576 bytes, and at most 50,000 values with aliases expanded.",
+        "The document has more than 1 MiB of text, more than 10,000 anchors, or more than 50,000 values when every alias is expanded.",
+        "At most 1,048,576 bytes, 10,000 anchors and 50,000 values with aliases expanded.",
         good "a document of some kilobytes",
         bad "a list of anchors, each of which repeats the one before ten times";
     "document-too-deep" Words "The document is nested too deep",

@@ -299,7 +299,7 @@ fn read_js_volume_attributes(
         match (&*name, value.js()) {
             ("class", _) => class = value.text(violations),
             ("persistent", Some(JsValue::Bool(truth))) => {
-                persistent = Some(if truth { "true" } else { "false" }.into())
+                persistent = Some(if truth { "true" } else { "false" }.into());
             }
             ("persistent", Some(JsValue::Text(text))) => persistent = Some(text.into()),
             ("persistent", _) => value.refuse("true, false or text", violations),

@@ -16,6 +16,9 @@ use crate::manifest::{Dialect, Violation};
 /// The most nodes that a document may have, aliases expanded: those of more than a thousand services.
 const MAX_NODES: usize = 50_000;
 
+/// The most anchors that a document may have; the parser looks each of them up by its name.
+const MAX_ANCHORS: usize = 10_000;
+
 /// The deepest nesting, aliases expanded.
 const MAX_DEPTH: usize = 64;
 
@@ -340,16 +343,14 @@ impl<'t> Builder<'t> {
                 Err(Fault::new(Readers::ALL, "yaml-documents", message))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Alias(anchor) => match self.anchors.get(anchor).copied().flatten() {
-                Some(id) => {
-                    self.attach(id);
-                    self.check_size(id)
-                }
-                None => {
+            Event::Alias(anchor) => {
+                let Some(id) = self.anchors.get(anchor).copied().flatten() else {
                     let message = "an anchor's value contains itself";
-                    Err(Fault::new(Readers::ALL, "yaml-syntax", message))
-                }
-            },
+                    return Err(Fault::new(Readers::ALL, "yaml-syntax", message));
+                };
+                self.attach(id);
+                self.check_size(id)
+            }
             _ => Ok(()),
         }
     }
@@ -379,6 +380,10 @@ impl<'t> Builder<'t> {
         let id = number(self.tree.nodes.len());
         let (line, column) = (number(span.start.line()), number(span.start.col() + 1));
         self.tree.nodes.push(Node { content, line, column, size, depth });
+        if anchor > MAX_ANCHORS {
+            let message = format!("document has more than {MAX_ANCHORS} anchors");
+            return Err(Fault::new(Readers::ALL, "document-too-large", message));
+        }
         if anchor != 0 {
             if self.anchors.len() <= anchor {
                 self.anchors.resize(anchor + 1, None);
