@@ -6,84 +6,39 @@
 use super::node::shorten;
 use crate::{
     provider::port::{Broadcast, Refusal},
-    wire::rpc::{RpcError, answer::BroadcastTx},
+    wire::{
+        failure::{Failure, Retry},
+        rpc::{RpcError, answer::BroadcastTx},
+    },
 };
-
-/// The SDK's own codes that need more than "refused".
-mod sdk {
-    pub(super) const CODESPACE: &str = "sdk";
-    pub(super) const INVALID_REQUEST: u32 = 18;
-    pub(super) const IN_MEMPOOL_CACHE: u32 = 19;
-    pub(super) const MEMPOOL_FULL: u32 = 20;
-    pub(super) const TX_TOO_LARGE: u32 = 21;
-    pub(super) const TIMEOUT_HEIGHT: u32 = 30;
-    pub(super) const WRONG_SEQUENCE: u32 = 32;
-    pub(super) const TIMEOUT: u32 = 42;
-}
 
 /// What the mempool's answer means.
 #[must_use]
 pub fn classify(answer: &BroadcastTx) -> Broadcast {
-    let refused = || {
-        Broadcast::Refused(Refusal {
-            codespace: answer.codespace.clone(),
-            code: answer.code,
-            log: shorten(&answer.log),
-        })
-    };
-    let busy = || Broadcast::Busy(shorten(&answer.log));
     if answer.code == 0 {
         return Broadcast::Accepted;
     }
-    if answer.codespace != sdk::CODESPACE {
-        return refused();
-    }
-    match answer.code {
-        // In the mempool, or past its time-out: whether it made it before is on the chain.
-        sdk::IN_MEMPOOL_CACHE | sdk::TIMEOUT_HEIGHT | sdk::TIMEOUT => Broadcast::Known,
-        sdk::MEMPOOL_FULL => busy(),
-        // The nonce is taken, most likely by these very bytes.
-        sdk::INVALID_REQUEST if answer.log.contains("already used") => Broadcast::Known,
-        // Too far ahead of a block time that stands still, for instance: later it is not.
-        sdk::INVALID_REQUEST if answer.log.contains("ttl exceeds") => busy(),
-        sdk::WRONG_SEQUENCE => match sequences(&answer.log) {
-            // The sequence was used, most likely by these very bytes.
-            Some((expected, got)) if got < expected => Broadcast::Known,
-            // Another transaction of the account has to come first.
-            _ => busy(),
-        },
-        _ => refused(),
-    }
+    let BroadcastTx { codespace, code, log, .. } = answer;
+    meaning(Failure::of(codespace, *code, log), codespace, *code, log)
 }
 
 /// What a JSON-RPC error means that came in place of the mempool's answer; `None` when it says nothing about the
 /// transaction.
 #[must_use]
 pub fn classify_error(error: &RpcError) -> Option<Broadcast> {
-    let too_large = error.data.to_ascii_lowercase().contains("too large");
-    if error.is_known_transaction() {
-        Some(Broadcast::Known)
-    } else if error.is_mempool_full() {
-        Some(Broadcast::Busy(shorten(&error.data)))
-    } else if too_large {
-        Some(Broadcast::Refused(Refusal {
-            codespace: sdk::CODESPACE.to_owned(),
-            code: sdk::TX_TOO_LARGE,
-            log: shorten(&error.data),
-        }))
-    } else {
-        None
-    }
+    /// `tx too large` of the Cosmos SDK, the one refusal that comes as such an error.
+    const TX_TOO_LARGE: u32 = 21;
+    Some(meaning(Failure::of_rpc(&error.data)?, "sdk", TX_TOO_LARGE, &error.data))
 }
 
-/// The numbers of "account sequence mismatch, expected N, got M".
-fn sequences(log: &str) -> Option<(u64, u64)> {
-    let number = |after: &str| {
-        let (_, rest) = log.split_once(after)?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    };
-    Some((number("expected ")?, number("got ")?))
+fn meaning(failure: Failure, codespace: &str, code: u32, log: &str) -> Broadcast {
+    match failure.retry() {
+        Retry::Look => Broadcast::Known,
+        Retry::SameBytes => Broadcast::Busy(shorten(log)),
+        Retry::Anew | Retry::Later | Retry::Split | Retry::Wait | Retry::Never => {
+            Broadcast::Refused(Refusal { codespace: codespace.to_owned(), code, log: shorten(log) })
+        }
+    }
 }
 
 #[cfg(test)]

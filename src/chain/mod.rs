@@ -9,12 +9,15 @@
 //! refusal that follows from the bytes alone is final ([`broadcast::classify`]).
 
 pub mod broadcast;
+mod health;
 pub mod key;
 mod node;
+mod nodes;
 mod port;
 mod pull;
 mod stream;
 
 pub use key::{AccountKey, KeyFileError, read_private};
 pub use node::{Node, NodeError, NodeSettings};
+pub use nodes::{Endpoint, Nodes};
 pub use pull::Pull;

@@ -55,6 +55,16 @@ impl NodeSettings {
         }
     }
 
+    /// Host and port of the address, under which the node is shown: a path or a user may hold a key. Nothing for an address
+    /// that is none.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let url = Url::parse(&self.url).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let port = url.as_ref().and_then(Url::port).map(|port| format!(":{port}"));
+        format!("{host}{}", port.unwrap_or_default())
+    }
+
     /// The same, but only on this chain.
     #[must_use]
     pub fn on_chain(mut self, chain_id: impl Into<String>) -> Self {

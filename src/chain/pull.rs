@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use reqwest::{Client, Url, redirect::Policy};
 
-use super::node::{Node, unavailable};
+use super::node::unavailable;
 use crate::{
     domain::Height,
     event::{
@@ -25,11 +25,16 @@ const MAX_PAGES: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where each stream's missed blocks come from.
-#[derive(Debug)]
 pub struct Pull {
     indexers: BTreeMap<String, Url>,
-    node: Arc<Node>,
+    node: Arc<dyn Indexer>,
     http: Client,
+}
+
+impl std::fmt::Debug for Pull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pull").field("indexers", &self.indexers.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Pull {
@@ -37,7 +42,10 @@ impl Pull {
     ///
     /// # Errors
     /// When an address is none, or no client can be built.
-    pub fn new(indexers: &BTreeMap<String, String>, node: Arc<Node>) -> Result<Self, ChainError> {
+    pub fn new(
+        indexers: &BTreeMap<String, String>,
+        node: Arc<dyn Indexer>,
+    ) -> Result<Self, ChainError> {
         let mut found = BTreeMap::new();
         for (stream, url) in indexers {
             let parsed = Url::parse(url)
@@ -98,7 +106,7 @@ impl Indexer for Pull {
     }
 
     fn fallback(&self, stream: &str) -> Option<&dyn Indexer> {
-        self.indexers.contains_key(stream).then_some(&*self.node as &dyn Indexer)
+        self.indexers.contains_key(stream).then_some(&*self.node)
     }
 
     async fn blocks(&self, stream: &str, from: Height, to: Height) -> Result<Missed, ChainError> {

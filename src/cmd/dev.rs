@@ -160,6 +160,7 @@ impl Dev {
         let operator_token = operator_token(&data.join("operator.token"))?;
         settings.store.path = data.join("lessor.db");
         settings.chain.node = devnet.rpc_url();
+        settings.chain.nodes.clear();
         "simulated".clone_into(&mut settings.cluster.kind);
         settings.cluster.url = devnet.cluster_url();
         settings.admin.token_file = data.join("operator.token").display().to_string();
@@ -227,6 +228,7 @@ fn as_in_the_world(settings: &Settings) -> Fit {
         again.admin.clone_from(&world.admin);
         again.store.clone_from(&world.store);
         again.chain.node.clone_from(&world.chain.node);
+        again.chain.nodes.clear();
         again.chain.poll_ms = world.chain.poll_ms;
         again.cluster.kind.clone_from(&world.cluster.kind);
         again.cluster.url.clone_from(&world.cluster.url);

@@ -10,7 +10,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    chain::{AccountKey, Node, NodeSettings, Pull},
+    chain::{AccountKey, Endpoint, Node, NodeSettings, Nodes, Pull},
     cluster,
     devnet::genesis::{ACCOUNTS, CHAIN_ID},
     domain::Address,
@@ -43,21 +43,17 @@ pub async fn provider_with_key(
     let store = store::Sqlite::open(path, store_settings(settings))
         .await
         .with_context(|| format!("open {}", path.display()))?;
-    let mut node = NodeSettings::new(&settings.chain.node);
-    if !settings.chain.id.is_empty() {
-        node = node.on_chain(&settings.chain.id);
-    }
-    let node = Arc::new(Node::new(node)?);
+    let nodes = Arc::new(nodes(settings)?);
     let address = match (&signer, settings.key.address.as_str()) {
         (Some(signer), _) => signer.address().clone(),
         (None, "") => bail!("give key.file, or key.address for a process that signs nothing"),
         (None, address) => address.parse().context("key.address")?,
     };
-    refuse_development_parts(settings, &address, node.as_ref()).await?;
+    refuse_development_parts(settings, &address, nodes.as_ref()).await?;
     let provider = Arc::new(Provider::new(Parts {
         store: Arc::new(store),
-        indexer: Some(Arc::new(Pull::new(&settings.pull_urls(), node.clone())?)),
-        chain: node,
+        indexer: Some(Arc::new(Pull::new(&settings.pull_urls(), nodes.clone())?)),
+        chain: nodes,
         cluster: cluster(settings)?,
         signer,
         clock: Arc::new(HostClock),
@@ -70,6 +66,22 @@ pub async fn provider_with_key(
         .await
         .context("take policy and prices of the settings")?;
     Ok(provider)
+}
+
+/// The nodes that the settings name, as one chain.
+fn nodes(settings: &Settings) -> anyhow::Result<Nodes> {
+    let mut endpoints: Vec<(String, Arc<dyn Endpoint>)> = Vec::new();
+    for url in settings.chain.nodes() {
+        let mut node = NodeSettings::new(url);
+        if !settings.chain.id.is_empty() {
+            node = node.on_chain(&settings.chain.id);
+        }
+        let name = node.name();
+        let again = endpoints.iter().filter(|(known, _)| known.starts_with(&name)).count();
+        let name = if again > 0 { format!("{name}#{}", again + 1) } else { name };
+        endpoints.push((name, Arc::new(Node::new(node)?)));
+    }
+    Ok(Nodes::new(endpoints, Arc::new(HostClock), Arc::new(HostEntropy)))
 }
 
 /// What the settings say of the store.

@@ -163,6 +163,7 @@ pub struct Seal {
 #[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
 pub struct Chain {
     pub node: String,
+    pub nodes: Vec<String>,
     pub id: String,
     pub gas_price: Amount,
     pub gas_denom: Denom,
@@ -171,6 +172,14 @@ pub struct Chain {
     pub fee_budget: u64,
     pub withdraw_every_s: u32,
     pub poll_ms: u64,
+}
+
+impl Chain {
+    /// The addresses of the nodes: `nodes`, or `node` where that is empty.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        if self.nodes.is_empty() { std::slice::from_ref(&self.node) } else { &self.nodes }
+    }
 }
 
 /// `[key]`.
@@ -355,6 +364,12 @@ impl Settings {
                 format!("is {audit_keep_days}, allowed is store.keep_days ({keep_days}) or more");
             return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
         }
+        if settings.chain.nodes().len() > 1 && settings.chain.id.is_empty() {
+            // An answer does not say which chain it is of, so which of several nodes is right must be known.
+            let detail = "must be given when chain.nodes has several".to_owned();
+            let origin = origins.of("chain.nodes");
+            return Err(SettingsError::Value { origin, key: "chain.id".to_owned(), detail });
+        }
         for (name, stream) in &settings.streams {
             stream.settings().map_err(|detail| {
                 let key = format!("streams.{name}.keys");
@@ -383,6 +398,7 @@ impl Settings {
                 ("store.path", of.store.path.display().to_string()),
                 ("seal", format!("{:?}", of.seal)),
                 ("chain.node", of.chain.node.clone()),
+                ("chain.nodes", of.chain.nodes.join(" ")),
                 ("chain.id", of.chain.id.clone()),
                 ("chain.poll_ms", of.chain.poll_ms.to_string()),
                 ("key", format!("{:?}", of.key)),

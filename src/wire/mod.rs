@@ -38,6 +38,7 @@ pub mod cosmos;
 pub mod deployment;
 pub mod escrow;
 pub mod event;
+pub mod failure;
 pub mod field;
 pub mod google;
 pub mod key;

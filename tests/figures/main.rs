@@ -11,6 +11,7 @@
 //! world runs in this one. Both share the machine's cores, as do all rivals that were measured on one.
 
 mod bidding;
+mod chain;
 mod floor;
 mod growth;
 mod ingest;
@@ -26,7 +27,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, bail};
 
 /// The groups, in the order of the README's table.
-const GROUPS: [&str; 7] = ["ingest", "bidding", "burst", "start", "memory", "growth", "manifest"];
+const GROUPS: [&str; 8] =
+    ["ingest", "bidding", "burst", "start", "memory", "growth", "manifest", "chain"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -57,6 +59,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             "start" => start::measure(&lessor).await,
             "memory" => memory::measure(&lessor).await,
             "manifest" => manifest::measure(),
+            "chain" => chain::measure(),
             _ => growth::measure(&lessor).await,
         };
         measured.with_context(|| format!("measure {group}"))?;

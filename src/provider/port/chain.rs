@@ -126,9 +126,72 @@ pub enum ChainErrorKind {
     Refused,
 }
 
+/// Why a node is asked only when no other answers, or its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeFault {
+    /// It is on another chain than the settings want.
+    OtherChain,
+    /// It says that it is still fetching old blocks.
+    CatchingUp,
+    /// It answers for a state far below the best that was seen.
+    Lagging,
+    /// Others that were asked later answered earlier, several times in a row.
+    Slow,
+    /// It gave no answer, or none that could be read.
+    NoAnswer,
+}
+
+impl NodeFault {
+    /// One word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherChain => "other_chain",
+            Self::CatchingUp => "catching_up",
+            Self::Lagging => "lagging",
+            Self::Slow => "slow",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+}
+
+/// What this process knows of one node from the answers that it got since it started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Host and port; no path, which may hold a key.
+    pub node: String,
+    /// Why it is left aside; `None` when it is not.
+    pub fault: Option<NodeFault>,
+    /// When it began to be left aside.
+    pub aside_since: Option<Timestamp>,
+    /// It is asked again from then on.
+    pub asked_again_at: Option<Timestamp>,
+    /// The newest state that it answered for.
+    pub height: Option<Height>,
+    /// How many blocks below the best answer of all nodes that was.
+    pub lag: u64,
+    /// When it answered last.
+    pub heard_at: Option<Timestamp>,
+    /// How long an answer usually takes, in microseconds.
+    pub latency_us: Option<u64>,
+    /// How often it was asked.
+    pub calls: u64,
+    /// How often it gave no answer of use.
+    pub failures: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub failed_at: Option<Timestamp>,
+}
+
 /// The chain. Every read takes `at_least`: an answer from a lower height is [`ChainErrorKind::Behind`], not absence.
 #[async_trait]
 pub trait Chain: Send + Sync {
+    /// What is known of each node; nothing where there is no choice of nodes.
+    fn nodes(&self) -> Vec<NodeHealth> {
+        Vec::new()
+    }
     /// The node's newest block.
     async fn tip(&self) -> Result<Tip, ChainError>;
     /// Which chain the node is on, by the earliest block that it has.

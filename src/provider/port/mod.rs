@@ -16,7 +16,7 @@ mod world;
 
 pub use chain::{
     Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Included, Indexer,
-    Missed, Refusal, Seen, Signer, SignerError, Tip,
+    Missed, NodeFault, NodeHealth, Refusal, Seen, Signer, SignerError, Tip,
 };
 pub use cluster::{
     Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ForwardedPort, HostnameRoute,

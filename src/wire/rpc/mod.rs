@@ -223,12 +223,6 @@ impl RpcError {
         self.data.contains("must be less than or equal to the current blockchain height")
             || self.data.contains("could not find results for height")
     }
-
-    /// The mempool takes nothing more for now.
-    #[must_use]
-    pub fn is_mempool_full(&self) -> bool {
-        self.data.contains("mempool is full")
-    }
 }
 
 /// The envelope of an answer: `result` or `error`.

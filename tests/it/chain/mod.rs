@@ -3,6 +3,7 @@
 mod blocks;
 mod keys;
 mod limits;
+mod pool;
 mod queries;
 mod transactions;
 

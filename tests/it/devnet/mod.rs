@@ -1,7 +1,8 @@
 //! Tests of `devnet` through its public surface.
 
+mod escrow;
 mod life;
 mod node;
 mod recording;
 mod refusals;
-mod world;
+pub(crate) mod world;

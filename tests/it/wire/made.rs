@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lessor::{
     domain::{self, Certificate, CertificateState, CloseReason, Payment, PaymentState},
     wire::{
+        base::Source,
         cert::{self, MsgCreateCertificate, MsgRevokeCertificate},
         cosmos::{TxBody, TxRaw},
         deployment::MsgUpdateDeployment,
@@ -34,6 +35,10 @@ fn again(found: &Any) -> Option<Any> {
     let made = match found.type_url.strip_prefix('/')? {
         name if name == MsgCreateBid::full_name() => {
             let found: MsgCreateBid = found.unpack().unwrap();
+            // Some tools name grants as a second source of the deposit.
+            if found.deposit.sources().collect::<Vec<_>>() != [Source::Balance] {
+                return None;
+            }
             let offer: Vec<domain::ResourceUnit> = found
                 .resources_offer
                 .iter()

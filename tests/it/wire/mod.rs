@@ -2,6 +2,7 @@
 
 mod convert;
 mod events;
+mod failures;
 mod made;
 mod messages;
 mod node;
