@@ -114,6 +114,12 @@ impl ChainIntent {
         }
     }
 
+    /// Whether it ends a lease, or begins its end.
+    #[must_use]
+    pub const fn ends_lease(&self) -> bool {
+        matches!(self, Self::CloseBid { only_if: BidState::Active, .. } | Self::StartReclaim { .. })
+    }
+
     /// The message as it goes on chain.
     #[must_use]
     pub fn message(&self) -> Any {

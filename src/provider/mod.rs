@@ -17,6 +17,7 @@
 //! `advance`), [`lease`], [`step`] (the loop), [`account`], [`workload`], [`ingest`], [`submit`].
 
 pub mod account;
+mod agree;
 pub mod deployment;
 pub mod error;
 pub mod funnel;

@@ -12,8 +12,8 @@ use super::{
     Error, Kind, Provider,
     ingest::{Context, plan, take_content},
     port::{
-        AuditLine, Commit, Delivery, Indexer, Ingested, Loaded, Missed, StreamPlan, StreamState,
-        Subject, Tip,
+        AuditLine, Commit, Compared, Delivery, Indexer, Ingested, Loaded, Missed, StreamPlan,
+        StreamState, Subject, Tip,
     },
     settings::StreamSettings,
 };
@@ -60,8 +60,10 @@ impl Provider {
         let record: StreamRecord =
             loaded.state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
         let state = self.store.stream(&name).await?.map(|row| row.state).unwrap_or_default();
+        let changed = self.compare_block(&name, &state, tip, now).await?;
         let mut step = StreamStep::new(&name, record, &state, stream, now);
         step.judge_silence(tip);
+        step.note_comparison(changed.as_ref());
         if let Some(wanted) = state.pull_wanted {
             let wait = self.pull_wanted(&name, &state, wanted, tip, now).await?;
             step.wake_within(wait);
@@ -397,6 +399,21 @@ impl<'a> StreamStep<'a> {
         }
         let cursor = self.state.link.cursor().filter(|_| self.record.deaf_since.is_some())?;
         (cursor.height < tip.height).then(|| Gap { from: above(cursor.height), to: tip.height })
+    }
+
+    /// Tells people when a comparison with our node says something new.
+    fn note_comparison(&mut self, changed: Option<&Compared>) {
+        let Some(Compared { at, other, .. }) = changed else { return };
+        let before = self.state.compared.as_ref().and_then(|before| before.other.as_ref());
+        let height = at.height;
+        match (before, other) {
+            (None, Some(other)) => self.note(
+                "alarm",
+                format!("block {height} is {} here and {other} at our node", at.hash),
+            ),
+            (Some(_), None) => self.note("agrees", format!("block {height} is the node's too")),
+            _ => {}
+        }
     }
 
     fn note(&mut self, action: &str, reason: String) {

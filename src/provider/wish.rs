@@ -57,6 +57,30 @@ impl Provider {
         Ok(wanted)
     }
 
+    /// Tries at once what does not get on, instead of when its back-off is over.
+    ///
+    /// # Errors
+    /// `not_stuck` when there is no such subject, its steps do not fail, or one is at work; when the store gives no answer.
+    pub async fn try_now(&self, subject: &Subject, actor: &str) -> Result<(), Error> {
+        let now = self.clock.now();
+        if !self.store.try_now(subject, now).await? {
+            return Err(Error::not_found(
+                "not_stuck",
+                format!("no step of {subject} failed last, or one is at work"),
+            ));
+        }
+        let line = AuditLine {
+            at: now,
+            actor: actor.to_owned(),
+            action: "try_now".to_owned(),
+            subject: subject.to_string(),
+            reason: "its back-off was cut short".to_owned(),
+        };
+        self.store.audit(&[line]).await?;
+        self.poke.notify_one();
+        Ok(())
+    }
+
     /// Carries out or turns down a rewind that waits for an operator. Events above the block are marked and their subjects
     /// looked at; nothing is undone.
     ///

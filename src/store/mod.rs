@@ -19,6 +19,7 @@
 //! | `retention` | old rows that nothing needs any more |
 //! | `restored` | what is known of the time since a backup was put back |
 //! | `reading`, `page` | orders, decisions, observations, audit |
+//! | `watching` | deliveries, and subjects whose steps fail |
 //! | `operator` | the funnel, maintenance, sessions, counts of what changed |
 //!
 //! The one surprising fact: fences are not counted per subject but for the whole store. A subject can be forgotten and come
@@ -46,6 +47,7 @@ pub mod seal;
 mod sql;
 mod subjects;
 mod waiting;
+mod watching;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -59,11 +61,11 @@ use crate::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
         AccountCommit, AccountWork, AuditLine, ChainIdentity, Changes, Claim, Commit, Committed,
-        Content, Deadline, Delivery, EffectClaim, EffectReport, EventRow, FunnelRow, HostnameClaim,
-        Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy, Observation,
-        OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Session,
-        Spent, Store, StoreError, StreamChange, StreamRow, StreamState, Subject, Sweep, Swept,
-        Totals, Transaction,
+        Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport, EventRow, FunnelRow,
+        HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy,
+        Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations,
+        Restore, Session, Spent, Store, StoreError, StreamChange, StreamRow, StreamState, StuckRow,
+        Subject, Sweep, Swept, Totals, Transaction,
     },
 };
 
@@ -250,6 +252,34 @@ impl Store for Sqlite {
         self.read_transactions(unsettled_only, after, limit)
             .await
             .map_err(|failure| failure.while_doing("read transactions"))
+    }
+
+    async fn deliveries(
+        &self,
+        stream: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<DeliveryRow>, StoreError> {
+        self.read_deliveries(stream, after, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read deliveries"))
+    }
+
+    async fn stuck(
+        &self,
+        failures: u32,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<StuckRow>, StoreError> {
+        self.read_stuck(failures, after, limit)
+            .await
+            .map_err(|failure| failure.while_doing("read what is stuck"))
+    }
+
+    async fn try_now(&self, subject: &Subject, now: Timestamp) -> Result<bool, StoreError> {
+        self.make_due(subject, now)
+            .await
+            .map_err(|failure| failure.while_doing("make a subject due"))
     }
 
     async fn reservations(&self) -> Result<Reservations, StoreError> {

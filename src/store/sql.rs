@@ -560,3 +560,17 @@ pub(super) const END_SESSION: &str = "DELETE FROM sessions WHERE digest = $1";
 pub(super) const CHANGES: &str = "SELECT topic, count FROM changes";
 pub(super) const COUNT_CHANGES: &str = "
     UPDATE changes SET count = count + 1 WHERE topic IN (SELECT value FROM json_each($1))";
+
+// -- what came, and what is stuck
+
+pub(super) const DELIVERIES: &str = "
+    SELECT id, digest, origin, received_at FROM deliveries
+    WHERE stream = $1 AND (received_at < $2 OR (received_at = $2 AND id < $3))
+    ORDER BY received_at DESC, id DESC LIMIT $4";
+pub(super) const STUCK: &str = "
+    SELECT subject, failures, last_error, ready_at FROM subjects
+    WHERE failures >= $1 AND subject > $2 ORDER BY subject LIMIT $3";
+/// Only what waits: a worker that is at it ends its own step.
+pub(super) const TRY_NOW: &str = "
+    UPDATE subjects SET free_at = $2, due_at = $2, own_due_at = $2, wakes = wakes + 1
+    WHERE subject = $1 AND failures > 0 AND worker IS NULL";

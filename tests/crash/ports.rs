@@ -18,12 +18,13 @@ use lessor::{
         port::{
             Account, AccountCommit, AccountWork, AuditLine, Broadcast, Chain, ChainError,
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
-            Committed, Content, Deadline, Delivery, EffectClaim, EffectReport, Entropy, EventRow,
-            FunnelRow, HostnameClaim, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine,
-            LogQuery, Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy, Observation,
-            OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore,
-            Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow,
-            StreamState, Subject, Sweep, Swept, Tip, Totals, Transaction, Workload,
+            Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
+            Entropy, EventRow, FunnelRow, HostnameClaim, Included, Indexer, Ingested, LeaseStatus,
+            Loaded, LogLine, LogQuery, Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy,
+            Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations,
+            Restore, Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange,
+            StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Tip, Totals, Transaction,
+            Workload,
         },
     },
 };
@@ -90,6 +91,10 @@ port!(Store {
     account_work(account: &Address, now: Timestamp) -> Result<Option<AccountWork>, StoreError>;
     commit_account(account: &Address, wakes: u64, now: Timestamp, commit: &AccountCommit) -> Result<Vec<Transaction>, StoreError>;
     transactions(unsettled_only: bool, after: Option<&str>, limit: u32) -> Result<Page<Transaction>, StoreError>;
+    deliveries(stream: &str, after: Option<&str>, limit: u32)
+        -> Result<Page<DeliveryRow>, StoreError>;
+    stuck(failures: u32, after: Option<&str>, limit: u32) -> Result<Page<StuckRow>, StoreError>;
+    try_now(subject: &Subject, now: Timestamp) -> Result<bool, StoreError>;
     reservations() -> Result<Reservations, StoreError>;
     store_manifest(manifest: &ManifestRow, leases: &[LeaseId], hostnames: &[HostnameClaim], now: Timestamp) -> Result<ManifestStored, StoreError>;
     manifests(deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;

@@ -88,6 +88,8 @@ catalogue! {
         "The order is known and no decision about a bid has been made.";
     StreamNotFound = "stream_not_found", NOT_FOUND, "There is no such stream",
         "The name is none of the streams in the settings.";
+    NotStuck = "not_stuck", NOT_FOUND, "Nothing to be tried",
+        "No step of that subject failed last, or one is at work on it. /v1/stuck lists those whose steps come to nothing.";
     SessionNotFound = "session_not_found", NOT_FOUND, "There is no session",
         "The request came with a token and without a session's cookie.";
     ProblemNotFound = "problem_not_found", NOT_FOUND, "There is no such problem",

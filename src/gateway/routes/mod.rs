@@ -19,6 +19,7 @@ pub mod sdl;
 pub mod session;
 pub mod stream;
 pub mod streams;
+pub mod stuck;
 pub mod tick;
 pub mod transactions;
 pub mod webhooks;

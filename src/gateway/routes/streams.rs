@@ -13,10 +13,10 @@ use crate::{
     gateway::{
         State,
         auth::guard::Operator,
-        extract,
+        extract::{self, Paging, Query},
         problem::{Code, Problem},
     },
-    provider::views::{self, GapView, Page, StreamView},
+    provider::views::{self, DeliveryView, GapView, Page, StreamView},
 };
 
 /// List streams.
@@ -56,6 +56,31 @@ pub async fn get(
 ) -> Result<Json<StreamView>, Problem> {
     let view = views::stream(&state.provider, &stream).await?;
     view.map(Json).ok_or_else(|| Problem::new(Code::StreamNotFound))
+}
+
+/// List a stream's deliveries.
+///
+/// Those that were taken, newest first: what an indexer's operator compares with what was sent. What is in them was taken apart
+/// into events; a range of blocks is asked for again with a backfill.
+#[utoipa::path(
+    get,
+    path = "/v1/streams/{stream}/deliveries",
+    tag = "operator",
+    operation_id = "listDeliveries",
+    params(("stream" = String, Path, description = "A stream of the settings.", max_length = 128), Paging),
+    responses((status = 200, description = "Deliveries.", body = Page<DeliveryView>)),
+    security(("operator" = [])),
+    extensions(("x-problems" = json!(["malformed_query", "stream_not_found", "store_unavailable"]))),
+)]
+pub async fn deliveries(
+    state: State,
+    _: Operator,
+    Path(stream): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<DeliveryView>>, Problem> {
+    let (after, limit) = (paging.after.as_deref(), paging.limit()?);
+    let page = views::deliveries(&state.provider, &stream, after, limit).await?;
+    page.map(Json).ok_or_else(|| Problem::new(Code::StreamNotFound))
 }
 
 /// Which blocks to pull.

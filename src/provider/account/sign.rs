@@ -31,6 +31,8 @@ use crate::{
 const TRIAL_GAS: u64 = 300_000;
 /// How often it is looked whether a bid that waits for the end of a pause may go.
 const PAUSED_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+/// How often it is looked whether streams and node agree again.
+const DISPUTE_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How often it is looked whether the fees of the last day leave room again.
 const BUDGET_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// How often a message may fail in a block, each time with its fee paid, before it is given up.
@@ -111,6 +113,7 @@ impl Provider {
                 return Ok(sorted.waits);
             }
         };
+        let allowed = self.not_in_dispute(allowed, commit).await?;
         let (tried, refused_order) = self.try_all(&pass, allowed, paused.as_deref(), commit).await;
         if refused_order {
             learned.take(super::lesson::Lesson::Ordered, std::iter::empty(), self.clock.now());
@@ -193,6 +196,26 @@ impl Provider {
             commit.reports.push((wanted.effect.key, EffectReport::Later { error, at }));
         }
         going
+    }
+
+    /// What ends a lease waits while a stream and our node tell of different chains.
+    async fn not_in_dispute(
+        &self,
+        ready: Vec<Wanted>,
+        commit: &mut AccountCommit,
+    ) -> Result<Vec<Wanted>, Error> {
+        if !ready.iter().any(|wanted| wanted.intent.ends_lease()) {
+            return Ok(ready);
+        }
+        let Some(error) = self.disagreement().await? else { return Ok(ready) };
+        let (waiting, going): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|wanted| wanted.intent.ends_lease());
+        for wanted in waiting {
+            let at = self.after(DISPUTE_AGAIN).unwrap_or(Timestamp::MAX);
+            let report = EffectReport::Later { error: error.clone(), at };
+            commit.reports.push((wanted.effect.key, report));
+        }
+        Ok(going)
     }
 
     // -------------------------------------------------------------------------------------------------------- trying

@@ -172,6 +172,11 @@ async fn each_stream(provider: &Provider) -> Vec<Condition> {
     let condition = |stream: super::StreamView| {
         let name = format!("stream/{}", stream.name);
         let heard = stream.heard_at.map_or_else(|| "never".to_owned(), seconds);
+        if let Some(found) = stream.disagreement {
+            let height = found.stream.height;
+            let message = format!("block {height} is another one at our node");
+            return Condition::degraded(name, "disagrees", message);
+        }
         match (stream.freshness, stream.gaps.first()) {
             ("live", _) if let Some(claimed) = stream.above_tip => {
                 let message = format!("block {claimed} is claimed, which our node is far below");

@@ -18,6 +18,7 @@ mod overview;
 mod policy;
 mod record;
 mod stream;
+mod stuck;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -47,7 +48,10 @@ pub use self::{
     record::{
         AuditView, DeadlineView, FailureView, TransactionView, audit, deadlines, transactions,
     },
-    stream::{BlockView, GapView, KeyView, StreamCounts, StreamView, stream, streams},
+    stream::{
+        BlockView, DisagreementView, GapView, KeyView, StreamCounts, StreamView, stream, streams,
+    },
+    stuck::{DeliveryView, StuckView, deliveries, stuck},
 };
 use crate::domain;
 

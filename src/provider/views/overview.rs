@@ -128,7 +128,7 @@ const fn rule(
 }
 
 /// The worst first.
-const RULES: [Rule; 17] = {
+const RULES: [Rule; 18] = {
     use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
     [
         rule(
@@ -181,6 +181,13 @@ const RULES: [Rule; 17] = {
             Deaf,
             "stream_deaf",
             "Check the indexer that pushes, its signature and its address of this gateway.",
+        ),
+        rule(
+            "stream",
+            "disagrees",
+            Degraded,
+            "stream_disagrees",
+            "Compare with other nodes: our node or the indexer follows another chain; no lease is ended until they agree.",
         ),
         rule(
             "inventory",
@@ -296,6 +303,7 @@ fn message(rule: &Rule, condition: &Condition, conditions: &[Condition]) -> Stri
         "deaf" => "nothing is heard",
         "behind" => "the indexer is behind the chain",
         "gap" => "blocks are missing",
+        "disagrees" => "the indexer has another block than our node",
         _ => "no new block comes",
     };
     format!("{what} on {so} of {all} streams")

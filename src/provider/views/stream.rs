@@ -68,6 +68,9 @@ pub struct StreamView {
     /// The indexer took back what it sent above this block, and the operator has not agreed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewind_waits: Option<BlockView>,
+    /// Our node has another block than the stream: nothing ends a lease until they agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disagreement: Option<DisagreementView>,
     /// The highest block that the indexer claims although our node is too far below it to believe that; it moves nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub above_tip: Option<u64>,
@@ -96,6 +99,18 @@ impl From<BlockRef> for BlockView {
     fn from(block: BlockRef) -> Self {
         Self { height: block.height.0, hash: block.hash.to_string() }
     }
+}
+
+/// One height, two blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DisagreementView {
+    /// The block as the stream has it.
+    pub stream: BlockView,
+    /// Our node's hash of that height, upper-case hex.
+    pub node_hash: String,
+    /// Since when they disagree.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
 }
 
 /// Heights between which blocks are missing, both included.
@@ -248,6 +263,11 @@ impl Present {
             gaps: gap.into_iter().collect(),
             backfill: state.pull_wanted.map(GapView::from),
             rewind_waits: state.rewind_waits.map(BlockView::from),
+            disagreement: state.compared.and_then(|compared| {
+                let node_hash = compared.other?;
+                let stream = BlockView::from(compared.at);
+                Some(DisagreementView { stream, node_hash, since: compared.since })
+            }),
             above_tip: state.above_tip.map(|height| height.0),
             strict: settings.strict,
             deleted: settings.deleted,

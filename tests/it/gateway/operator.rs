@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use lessor::{
     domain::OrderId,
     gateway::router,
-    provider::port::{Commit, FunnelStage, OrderRow, Reached, Subject},
+    provider::port::{Commit, Delivery, FunnelStage, OrderRow, Reached, Subject},
 };
 use serde_json::{Value, json};
 
@@ -215,5 +215,64 @@ async fn a_cursor_that_no_page_gave_is_the_callers_mistake() {
             assert_eq!(refused, (400, "malformed_query".to_owned()), "{path} {after}");
             assert!(answer.json()["detail"].as_str().unwrap().contains("cursor"));
         }
+    }
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_newest_first_page_by_page() {
+    let world = World::new().await;
+    for number in 1..=3 {
+        let delivery = Delivery {
+            stream: "main".to_owned(),
+            id: format!("msg-{number}"),
+            digest: [number; 32],
+            received_at: start() + SignedDuration::from_secs(number.into()),
+            origin: "webhook",
+        };
+        world.state.provider.ingest(delivery, Vec::new(), None).await.unwrap();
+    }
+    let first = world.get("/v1/streams/main/deliveries?limit=2", Some(OPERATOR_TOKEN)).await.json();
+    let ids = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&first), ["msg-3", "msg-2"]);
+    assert_eq!(first["items"][0]["digest"], "03".repeat(32));
+    assert_eq!(first["items"][0]["origin"], "webhook");
+    let next = format!("/v1/streams/main/deliveries?after={}", first["next"].as_str().unwrap());
+    let rest = world.get(&next, Some(OPERATOR_TOKEN)).await.json();
+    assert_eq!(ids(&rest), ["msg-1"]);
+    assert!(rest["next"].is_null());
+    let unknown = world.get("/v1/streams/nobody/deliveries", Some(OPERATOR_TOKEN)).await;
+    assert_eq!(unknown.code(), "stream_not_found");
+}
+
+#[tokio::test]
+async fn what_fails_again_and_again_is_shown_and_tried_at_once_when_asked() {
+    let world = World::new().await;
+    let subject = Subject::Deployment(world.alice.lease().deployment().clone());
+    let store = &world.state.provider.store;
+    let mut now = start();
+    store.wake(std::slice::from_ref(&subject), None, now).await.unwrap();
+    for failures in 1..=4_i64 {
+        let until = now + SignedDuration::from_secs(30);
+        let claimed = store.claim("w", now, until, 1).await.unwrap();
+        now += SignedDuration::from_secs(60 * failures);
+        store.give_back(&claimed[0].claim, now, Some("the node is away")).await.unwrap();
+    }
+    let stuck = world.get("/v1/stuck", Some(OPERATOR_TOKEN)).await.json();
+    assert_eq!(stuck["items"][0]["subject"], subject.to_string());
+    assert_eq!(stuck["items"][0]["failures"], 4);
+    assert_eq!(stuck["items"][0]["last_error"], "the node is away");
+    assert!(store.claim("w", start(), now, 1).await.unwrap().is_empty(), "it waits");
+    let body = json!({ "subject": subject.to_string() });
+    let answer = world.send(by_operator("POST", "/v1/stuck/retry", &body)).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(store.claim("w", start(), now, 1).await.unwrap().len(), 1);
+    let lines = store.audit_lines(None, 10).await.unwrap().rows;
+    assert!(lines.iter().any(|line| line.action == "try_now" && line.actor == "operator"));
+    for body in [json!({ "subject": "deployment/nobody/1" }), json!({ "subject": "provider" })] {
+        let answer = world.send(by_operator("POST", "/v1/stuck/retry", &body)).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "not_stuck"));
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct Market {
     /// How many blocks were read again.
     pub(super) pulled: u64,
     pub(super) faults: Faults,
+    /// From this height on the node's blocks have other hashes than the stream's.
+    pub(super) other_from: Option<Height>,
     /// The node takes no unordered transactions.
     pub(super) ordered_only: bool,
     /// What simulations say is so much of a hundred of the truth.
@@ -119,6 +121,7 @@ impl Market {
             reads: 0,
             pulled: 0,
             faults: Faults::new(seed),
+            other_from: None,
             ordered_only: false,
             gas_told: 100,
             violations: Vec::new(),

@@ -2,6 +2,7 @@
 //! clock of the tests' own, and faults by seed.
 
 mod bids;
+mod document;
 mod earnings;
 mod fault;
 mod ground;
@@ -9,6 +10,7 @@ mod identity;
 mod lives;
 mod market;
 mod node;
+mod notice;
 mod outbox;
 mod pause;
 mod policy;

@@ -118,8 +118,16 @@ impl Chain for Node {
 
     async fn block_hash(&self, height: Height) -> Result<Option<String>, ChainError> {
         self.gate.pass().await;
-        let first = self.market.lock().unwrap().first_block.clone();
-        Ok((height >= first.height).then(|| first.chain.repeat(32)))
+        let market = self.market();
+        let first = market.first_block.clone();
+        let is_other = market.other_from.is_some_and(|from| height >= from);
+        let is_made = height > first.height && height.0 <= market.ledger.height();
+        let hash = if is_made && !is_other {
+            block_ref(height).hash.to_string()
+        } else {
+            first.chain.repeat(32)
+        };
+        Ok((height >= first.height).then_some(hash))
     }
 
     async fn deployment(

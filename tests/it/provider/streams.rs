@@ -207,6 +207,29 @@ async fn a_lie_about_known_deployments_costs_no_more_reads_than_the_stream_may()
 }
 
 #[tokio::test]
+async fn while_the_node_has_other_blocks_than_the_stream_bids_go_on_and_no_lease_is_ended() {
+    let (mut world, worker) = world_with(|_| {}).await;
+    let lease = world.lease(&worker, 1000).await;
+    world.go_on(&worker, 22).await;
+    let newest = world.market().sent.last().unwrap().at.height;
+    world.market().other_from = Some(newest);
+    // The stream tells of one more block, and nobody uploads a manifest.
+    let order = world.order_with_bid(&worker, 1000).await;
+    world.go_on(&worker, 50).await;
+    assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("close_wanted"));
+    assert!(world.market().lease(&lease).unwrap().state.is_running());
+    assert_eq!(audited(&world, "alarm").await, 1);
+    assert!(world.market().bid(&order).is_some());
+    let shown = lessor::provider::views::streams(&worker.provider).await.unwrap();
+    assert_eq!(shown[0].disagreement.as_ref().unwrap().node_hash, "00".repeat(32));
+    // The node is mended.
+    world.market().other_from = None;
+    world.go_on(&worker, 30).await;
+    assert!(!world.market().lease(&lease).unwrap().state.is_running());
+    assert_eq!(audited(&world, "agrees").await, 1);
+}
+
+#[tokio::test]
 async fn a_block_that_was_looked_at_is_not_looked_at_again_for_a_hint() {
     let (mut world, worker) = world_with(|_| ()).await;
     let order = world.order_with_bid(&worker, 100).await;

@@ -73,9 +73,36 @@ pub struct StreamState {
     /// The highest block that the indexer claims and that our node is too far below to believe; `None` once its claims can
     /// be true.
     pub above_tip: Option<Height>,
+    /// The stream's cursor as it was last compared with our node's block of that height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// When each key signed a delivery last, by the key's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keys_used: BTreeMap<String, Timestamp>,
+}
+
+/// A delivery that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its `webhook-id`.
+    pub id: String,
+    /// SHA-256 of its body.
+    pub digest: Vec<u8>,
+    /// `webhook` or `backfill`.
+    pub origin: String,
+    /// When it was committed first, by the host's clock.
+    pub received_at: Timestamp,
+}
+
+/// What our node said of a block that a stream told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// The block as the stream has it.
+    pub at: BlockRef,
+    /// Our node's other hash of that height, upper-case hex; `None` when the two agree.
+    pub other: Option<String>,
+    /// Since when they disagree, or when they were found to agree.
+    pub since: Timestamp,
 }
 
 /// Why a strict stream does not take a delivery.

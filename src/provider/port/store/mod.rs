@@ -287,6 +287,23 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Page<Transaction>, StoreError>;
 
+    /// Deliveries of a stream, newest first.
+    async fn deliveries(
+        &self,
+        stream: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<DeliveryRow>, StoreError>;
+    /// Subjects whose last `failures` steps at least came to nothing, by name.
+    async fn stuck(
+        &self,
+        failures: u32,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<StuckRow>, StoreError>;
+    /// Makes a subject whose steps fail due now. Returns whether there is one that nobody works on.
+    async fn try_now(&self, subject: &Subject, now: Timestamp) -> Result<bool, StoreError>;
+
     // -- capacity, hostnames, manifests
 
     /// All reservations.

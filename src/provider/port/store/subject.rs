@@ -151,3 +151,16 @@ pub enum Committed {
     /// Others reserved meanwhile; nothing was written. Place again on these.
     CapacityChanged(Reservations),
 }
+
+/// A subject whose steps fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckRow {
+    /// Whose.
+    pub subject: Subject,
+    /// How many steps in a row came to nothing.
+    pub failures: u32,
+    /// Why the last did, without secrets.
+    pub last_error: Option<String>,
+    /// When the next is tried, by the host's clock.
+    pub retry_at: Option<Timestamp>,
+}
