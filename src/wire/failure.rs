@@ -107,8 +107,10 @@ impl Failure {
             ("undefined" | "sdk", 111_222) => Self::Panic,
             ("market", 21) | ("provider", 4) | ("cert", 3) => Self::Done,
             ("market", 37 | 38) => Self::NotYet,
-            ("market", 6..=18 | 20 | 23 | 24 | 36) | ("escrow", 2 | 3 | 4 | 7 | 8) => Self::Over,
-            ("provider", 3) | ("cert", 1 | 4) => Self::Over,
+            ("market", 6..=18 | 20 | 23 | 24 | 36)
+            | ("escrow", 2 | 3 | 4 | 7 | 8)
+            | ("provider", 3)
+            | ("cert", 1 | 4) => Self::Over,
             _ => Self::Refused,
         }
     }

@@ -1,23 +1,23 @@
 //! What a transaction that came to nothing means to its messages, and what is learned from it; pure.
 //!
-//! | where | code | meaning | the messages |
-//! |---|---|---|---|
-//! | simulation | refused | would fail as the state is | failed, nothing paid |
-//! | mempool | sdk 5 | the fee cannot be paid | wait for funds |
-//! | mempool | sdk 11 | gas too low for the bytes | again with more gas |
-//! | mempool | sdk 13 | fee below the node's minimum | again at a higher price |
-//! | mempool | sdk 19 | known already | as sent |
-//! | mempool | sdk 20 | full | the same bytes again |
-//! | mempool | sdk 21 | too large | again one by one; failed when alone |
-//! | mempool | sdk 30, 42 | past its time-out | as sent, until the chain shows whether it was in time |
-//! | mempool | sdk 32 | sequence | as sent when it is used, the same bytes again when it is ahead |
-//! | mempool | sdk 37 | no unordered transactions here | again in order |
-//! | mempool | any other | the bytes are wrong | again one by one; failed when alone |
-//! | block | sdk 11 | out of gas, fee paid | again with half as much more gas, three times at most |
-//! | block | sdk 30, 42 | past its time-out | as if no block had it |
-//! | block | sdk 32 | one before it is missing, nothing paid | again in another place |
-//! | block | any other | one message failed, fee paid | that one failed, the others again alone |
-//! | nowhere | | the node was lost after the send | as sent, until the chain shows what it came to |
+//! Which failure it is says [`Failure`]; this is what the sender does about it:
+//!
+//! | where | failure | the messages |
+//! |---|---|---|
+//! | simulation | of the moment, or of our purse | wait, and are tried again |
+//! | simulation | any other | failed, nothing paid |
+//! | mempool | funds | wait for somebody to send money |
+//! | mempool | gas | again with more |
+//! | mempool | fee | again at a higher price of gas |
+//! | mempool | known, late | as sent, until the chain shows what it came to |
+//! | mempool | full, early, a sequence ahead | the same bytes again |
+//! | mempool | no unordered transactions here | again in order |
+//! | mempool | any other | again one by one; failed when alone |
+//! | block | gas | again with half as much more, three times at most |
+//! | block | late | as if no block had it |
+//! | block | sequence: one before it is missing, nothing paid | again in another place |
+//! | block | any other | the one that failed is failed, the others go again alone |
+//! | nowhere | the node was lost after the send | as sent, until the chain shows what it came to |
 //!
 //! The surprising fact: what is in a block and failed was paid for. So it is tried again only where another try costs less
 //! than what is lost without it, and each time with something changed.
@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::Price,
     provider::{intent::MessageKind, port::Refusal},
+    wire::failure::{Failure, Retry, failed_message},
 };
 
 /// Simulated gas is raised to this share, in percent: the state may have changed until the block.
@@ -73,16 +74,8 @@ pub(super) enum Meaning {
     One(usize),
 }
 
-mod sdk {
-    pub(super) const INSUFFICIENT_FUNDS: u32 = 5;
-    pub(super) const OUT_OF_GAS: u32 = 11;
-    pub(super) const INSUFFICIENT_FEE: u32 = 13;
-    pub(super) const WRONG_SEQUENCE: u32 = 32;
-}
-
-/// A code of the SDK's own codespace.
-fn sdk_code(refusal: &Refusal) -> Option<u32> {
-    (refusal.codespace == "sdk").then_some(refusal.code)
+fn kind(refusal: &Refusal) -> Failure {
+    Failure::of(&refusal.codespace, refusal.code, &refusal.log)
 }
 
 /// What a refusal by the mempool means to a transaction of `messages` messages. Nothing was paid.
@@ -90,10 +83,10 @@ pub(super) fn refused(refusal: &Refusal, messages: usize) -> Meaning {
     if wants_order(&refusal.log) {
         return Meaning::Again(Lesson::Ordered);
     }
-    match sdk_code(refusal) {
-        Some(sdk::INSUFFICIENT_FUNDS) => Meaning::Again(Lesson::Funds),
-        Some(sdk::OUT_OF_GAS) => Meaning::Again(Lesson::MoreGas),
-        Some(sdk::INSUFFICIENT_FEE) => Meaning::Again(Lesson::HigherPrice),
+    match kind(refusal) {
+        Failure::Funds => Meaning::Again(Lesson::Funds),
+        Failure::Gas => Meaning::Again(Lesson::MoreGas),
+        Failure::Fee => Meaning::Again(Lesson::HigherPrice),
         // Too large, or one of the messages is wrong in itself.
         _ if messages > 1 => Meaning::Again(Lesson::Alone),
         _ => Meaning::Final,
@@ -102,11 +95,11 @@ pub(super) fn refused(refusal: &Refusal, messages: usize) -> Meaning {
 
 /// What a failure in a block means to a transaction of `messages` messages. The fee was paid.
 pub(super) fn failed(failure: &Refusal, messages: usize) -> Meaning {
-    match sdk_code(failure) {
-        Some(sdk::OUT_OF_GAS) => Meaning::Again(Lesson::MoreGas),
-        Some(sdk::WRONG_SEQUENCE) => Meaning::Again(Lesson::Place),
+    match kind(failure) {
+        Failure::Gas => Meaning::Again(Lesson::MoreGas),
+        Failure::Sequence { .. } => Meaning::Again(Lesson::Place),
         _ if messages <= 1 => Meaning::Final,
-        _ => match message_index(&failure.log) {
+        _ => match failed_message(&failure.log) {
             Some(index) if index < messages => Meaning::One(index),
             _ => Meaning::Again(Lesson::Alone),
         },
@@ -115,7 +108,7 @@ pub(super) fn failed(failure: &Refusal, messages: usize) -> Meaning {
 
 /// Whether the fee was paid for what failed so in a block: what fails before its first message pays nothing.
 pub(super) fn was_paid(failure: &Refusal) -> bool {
-    sdk_code(failure) != Some(sdk::WRONG_SEQUENCE)
+    !matches!(kind(failure), Failure::Sequence { .. })
 }
 
 /// Whether a node says that it takes no unordered transaction: it has them switched off, or does not know them.
@@ -124,21 +117,18 @@ pub(super) fn wants_order(text: &str) -> bool {
         || (text.contains("errUnknownField") && text.contains("TxBody"))
 }
 
-/// The sequence that a node wants: N of "account sequence mismatch, expected N, got M".
+/// The sequence that a node wants, by what its simulation says.
 pub(super) fn expected_sequence(text: &str) -> Option<u64> {
-    let (_, rest) = text.split_once("account sequence mismatch, expected ")?;
-    leading_number(rest)
+    match Failure::of_simulation(text) {
+        Failure::Sequence { expected, .. } => Some(expected),
+        _ => None,
+    }
 }
 
-/// N of "failed to execute message; message index: N: …".
-fn message_index(log: &str) -> Option<usize> {
-    let (_, rest) = log.split_once("message index: ")?;
-    leading_number(rest)
-}
-
-fn leading_number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
+/// Whether a simulation that failed says nothing against the message: only of the moment, or of our purse.
+pub(super) fn is_for_now(text: &str) -> bool {
+    matches!(Failure::of_simulation(text).retry(), Retry::SameBytes | Retry::Look | Retry::Later)
+        || Failure::of_simulation(text) == Failure::Funds
 }
 
 /// What an account has learned of its chain. Kept as an observation, so that another process need not pay for it again.
@@ -350,9 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn the_sequence_that_a_node_wants_is_read_from_its_text() {
+    fn a_simulation_says_which_sequence_it_wants_and_what_is_of_the_moment_only() {
         let text = "account sequence mismatch, expected 39, got 40: incorrect account sequence";
         assert_eq!(expected_sequence(text), Some(39));
         assert_eq!(expected_sequence("account sequence"), None);
+        assert!(is_for_now(text) && is_for_now("recovered: couldn't find payment"));
+        assert!(is_for_now("spendable balance 1uact is smaller: insufficient funds"));
+        assert!(!is_for_now("order closed") && !is_for_now("something else"));
     }
 }

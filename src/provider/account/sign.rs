@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     CONCURRENCY,
-    lesson::{Learned, expected_sequence, wants_order},
+    lesson::{Learned, expected_sequence, is_for_now, wants_order},
     plan::{self, Wanted},
 };
 use crate::{
@@ -276,7 +276,7 @@ impl Provider {
         }
         match self.simulate(pass, vec![wanted.intent.message()], index).await {
             Ok(gas) => Ok(Tried { wanted, gas }),
-            Err(error) if error.kind != ChainErrorKind::Refused => {
+            Err(error) if error.kind != ChainErrorKind::Refused || is_for_now(&error.detail) => {
                 Err(NotTried::Report(self.not_now(&wanted, &error)))
             }
             Err(error) if wants_order(&error.detail) && pass.order.is_none() => {
