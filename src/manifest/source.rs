@@ -1,4 +1,5 @@
-//! A document's text as it may be shown: what stands under `env`, `args`, `command` and `credentials` is masked.
+//! A document's text as it may be shown: what stands under `env`, `args`, `command` and `credentials` is masked, and so are
+//! comments, where people keep what they took out of these.
 //!
 //! The parser says where those values begin and end, so that a value is masked however it is written: over many lines,
 //! inline, or by an anchor. The surprising fact: a text that is no YAML hides the most, as nobody can say where a value
@@ -67,7 +68,9 @@ impl<'t> Source<'t> {
                 }
             }
         }
-        Self { lines, secret: merged(finder.found) }
+        let mut secret = merged(finder.found);
+        secret.extend(comments(&lines, &merged(finder.texts)));
+        Self { lines, secret: merged(secret) }
     }
 
     /// Line and column from 1, in characters.
@@ -113,9 +116,28 @@ impl<'t> Source<'t> {
     }
 
     fn is_secret(&self, place: Place) -> bool {
-        let after = self.secret.partition_point(|range| range.start <= place);
-        after.checked_sub(1).is_some_and(|last| self.secret[last].contains(&place))
+        is_in(&self.secret, place)
     }
+}
+
+/// Whether a place is in one of these ranges, which are sorted and apart.
+fn is_in(ranges: &[Range<Place>], place: Place) -> bool {
+    let after = ranges.partition_point(|range| range.start <= place);
+    after.checked_sub(1).is_some_and(|last| ranges[last].contains(&place))
+}
+
+/// What follows a `#` that begins a comment: one at the start of a line or behind white space, in no text.
+fn comments(lines: &[&str], texts: &[Range<Place>]) -> Vec<Range<Place>> {
+    let comment = |(number, line): (usize, &&str)| {
+        let mut before = ' ';
+        let hash = line.chars().enumerate().find(|(column, character)| {
+            let begins = *character == '#' && before.is_whitespace();
+            before = *character;
+            begins && !is_in(texts, (number, *column))
+        });
+        hash.map(|(column, _)| (number, column + 1)..(number + 1, 0))
+    };
+    lines.iter().enumerate().filter_map(comment).collect()
 }
 
 /// The same places as sorted ranges that do not overlap.
@@ -164,6 +186,8 @@ struct Finder {
     open: Vec<Open>,
     anchors: HashMap<usize, Range<Place>>,
     found: Vec<Range<Place>>,
+    /// Where texts stand.
+    texts: Vec<Range<Place>>,
 }
 
 /// A collection that has not ended.
@@ -182,6 +206,7 @@ impl Finder {
         let (start, end) = (place(span.start), place(span.end));
         match event {
             Event::Scalar(text, _, anchor, _) => {
+                self.texts.push(start..end);
                 self.note_anchor(*anchor, start..end);
                 self.value(start..end, Some(text));
             }
@@ -311,6 +336,14 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{text}\n{shown}");
             assert!(shown.contains("image: nginx") && shown.contains("expose: 80"), "{shown}");
         }
+    }
+
+    #[test]
+    fn comments_are_masked_and_a_hash_within_a_text_is_none() {
+        let text = "image: nginx # was hunter2\n# hunter2\nto: 'a # b'\nas: c#d\nx: |\n  # shown\n";
+        let expected = "image: nginx #***\n#***\nto: 'a # b'\nas: c#d\nx: |\n  # shown";
+        assert_eq!(shown(text), expected);
+        assert!(!shown("image: nginx # hunter2\n  bad: [").contains("hunter2"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod outbox;
 mod pause;
 mod policy;
 mod races;
+mod registration;
 mod restored;
 mod streams;
 mod world;
