@@ -2,6 +2,7 @@
 
 pub mod dev;
 pub mod devnet;
+pub mod doctor;
 pub mod host;
 pub mod migrate;
 pub mod openapi;
@@ -51,6 +52,8 @@ enum Command {
     Serve(serve::Args),
     /// Work off what is due, once, and exit.
     Step(step::Args),
+    /// Say what keeps the provider from its work, and what to do about it. Exit 1: work stands still.
+    Doctor(doctor::Args),
     /// Bring the store up to date.
     Migrate,
     /// Back the store up, put a backup back, or check it.
@@ -115,6 +118,7 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(args) => serve::run(args, config).await,
         Command::Step(args) => step::run(args, config).await,
+        Command::Doctor(args) => doctor::run(args, config).await,
         Command::Migrate => migrate::run(config).await,
         Command::Store(args) => store::run(args, config).await,
         Command::Openapi(args) => openapi::run(&args),

@@ -99,6 +99,7 @@ fn operator() -> Routes {
         .routes(routes!(r::policy::versions))
         .routes(routes!(r::streams::rewind))
         .routes(routes!(r::audit::list))
+        .routes(routes!(r::doctor::get))
         .routes(routes!(r::tick::tick))
 }
 

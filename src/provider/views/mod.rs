@@ -4,9 +4,10 @@
 //! Ids and money are texts here, as they are everywhere in the market's JSON: an amount of 10⁻¹⁸ fits no JSON number.
 //!
 //! The one surprising fact: a view is made of what is stored. Only [`mod@lease`] asks the cluster, and it answers with what
-//! was observed last when the cluster says nothing.
+//! was observed last when the cluster says nothing; and [`mod@doctor`], which asks everything.
 
 mod decision;
+mod doctor;
 mod funnel;
 mod health;
 mod inventory;
@@ -29,6 +30,7 @@ pub use self::{
         CheckView, DecisionView, NodeRefusalView, PlacedView, PriceLineView, ShortageView,
         StageView,
     },
+    doctor::{DoctorView, FindingVerdict, FindingView, NodeHealthView, doctor},
     funnel::{DropView, FunnelStageView, FunnelView, FunnelWindow, funnel},
     health::{Condition, Health, Verdict, health},
     inventory::{

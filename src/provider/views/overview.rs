@@ -251,6 +251,11 @@ impl Rule {
     }
 }
 
+/// What to do about a condition.
+pub(super) fn action(condition: &Condition) -> &'static str {
+    RULES.iter().find(|rule| rule.is_about(condition)).map_or("", |rule| rule.action)
+}
+
 /// How a provider in these conditions stands: the worst of them decides. A stream that is deaf beside one that is heard makes
 /// it degraded only.
 #[must_use]

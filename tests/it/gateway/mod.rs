@@ -2,6 +2,7 @@
 
 mod access;
 mod backends;
+mod doctor;
 mod document;
 mod leases;
 mod live;
