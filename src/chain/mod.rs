@@ -9,15 +9,17 @@
 //! refusal that follows from the bytes alone is final ([`broadcast::classify`]).
 
 pub mod broadcast;
+pub mod certificate;
 mod health;
 pub mod key;
 mod node;
 mod nodes;
 mod port;
 mod pull;
+pub mod signer;
 mod stream;
 
-pub use key::{AccountKey, KeyFileError, read_private};
+pub use key::{AccountKey, FormError, KeyFileError, KeySource, read_private};
 pub use node::{Node, NodeError, NodeSettings};
 pub use nodes::{Endpoint, Nodes};
 pub use pull::Pull;

@@ -1,9 +1,10 @@
 //! The tenant's side: what a tool that deploys needs of the chain and of a provider's gateway.
 //!
-//! [`Tenant`] ties it together: it signs unordered transactions of its own ([`node`]), makes its own short-lived tokens
+//! [`Tenant`] ties it together: it signs unordered transactions of its own ([`account`]), makes its own short-lived tokens
 //! ([`token`]), talks to the gateway ([`gateway`]), and walks a deployment through its life ([`Tenant::deploy`]). It keeps
 //! nothing: everything about a deployment is on chain.
 
+pub mod account;
 pub mod deploy;
 pub mod gateway;
 pub mod node;
@@ -84,6 +85,14 @@ pub enum Error {
     /// The chain refused a transaction.
     #[error("the chain refused {doing}: {detail}")]
     Chain {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        detail: String,
+    },
+    /// Whoever holds the key does not sign that.
+    #[error("the signer refused {doing}: {detail}")]
+    Signer {
         /// What was tried.
         doing: &'static str,
         /// What it said.

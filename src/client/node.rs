@@ -1,35 +1,25 @@
-//! The chain as a tenant uses it: queries, and unordered transactions that are waited for until they are in a block.
+//! The chain as a tool uses it: queries, and the calls that [`super::account`] sends transactions with.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 use serde::de::DeserializeOwned;
 
-use super::{Error, Tenant};
+use super::Error;
 use crate::{
-    domain::{Address, Bid, Deployment, DeploymentId, Height, Lease, Order},
+    domain::{Address, Bid, Certificate, Deployment, DeploymentId, Height, Lease, Order, Provider},
     wire::{
-        Paged, Query, cosmos, deployment,
-        google::Any,
-        key::PublicKey,
-        market,
+        Paged, Query, cert, cosmos, deployment, market, provider,
         rpc::{
             Call, Response, ResponseError,
             answer::{AbciQuery, BroadcastTx, NOT_FOUND, Status, Tx},
         },
-        text,
-        tx::{self, Draft, Sequencing},
     },
 };
 
-/// How long a transaction may take into a block, in block time.
-const TTL: SignedDuration = SignedDuration::from_secs(60);
-/// How often a transaction is looked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 32 << 20;
 /// Items a page.
@@ -43,7 +33,7 @@ pub struct Node {
     next_id: AtomicU64,
 }
 
-fn unreachable(doing: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
+pub(super) fn unreachable(doing: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
     move |error| Error::Unreachable { doing, detail: error.to_string() }
 }
 
@@ -191,7 +181,36 @@ impl Node {
             .collect()
     }
 
-    async fn account_number(&self, address: &Address) -> Result<u64, Error> {
+    /// A provider's registration.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Chain`].
+    pub async fn provider(&self, owner: &Address) -> Result<Option<Provider>, Error> {
+        let doing = "read the registration";
+        let found =
+            self.query(doing, &provider::QueryProviderRequest { owner: owner.to_string() }).await?;
+        let convert = |found: provider::QueryProviderResponse| {
+            Provider::try_from(found.provider).map_err(|error| unreachable(doing)(&error))
+        };
+        found.map(convert).transpose()
+    }
+
+    /// An account's certificates, revoked ones too.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Chain`].
+    pub async fn certificates(&self, owner: &Address) -> Result<Vec<Certificate>, Error> {
+        let doing = "read the certificates";
+        let filter = cert::CertificateFilter { owner: owner.to_string(), ..Default::default() };
+        let pages =
+            self.pages(doing, cert::QueryCertificatesRequest { filter, pagination: None }).await?;
+        let found = pages.into_iter().flat_map(|page| page.certificates);
+        found
+            .map(|found| Certificate::try_from(found).map_err(|error| unreachable(doing)(&error)))
+            .collect()
+    }
+
+    pub(super) async fn account_number(&self, address: &Address) -> Result<u64, Error> {
         let doing = "read the account";
         let request = cosmos::QueryAccountRequest { address: address.to_string() };
         let found = self.query(doing, &request).await?.and_then(|found| found.account);
@@ -203,7 +222,7 @@ impl Node {
         Ok(account.account_number)
     }
 
-    async fn simulate(&self, doing: &'static str, bytes: Vec<u8>) -> Result<u64, Error> {
+    pub(super) async fn simulate(&self, doing: &'static str, bytes: Vec<u8>) -> Result<u64, Error> {
         let answer = self.query(doing, &cosmos::SimulateRequest { tx_bytes: bytes }).await?;
         let gas = answer.and_then(|answer| answer.gas_info).map(|gas| gas.gas_used);
         gas.ok_or_else(|| Error::Chain {
@@ -212,7 +231,7 @@ impl Node {
         })
     }
 
-    async fn broadcast(&self, doing: &'static str, bytes: Vec<u8>) -> Result<(), Error> {
+    pub(super) async fn broadcast(&self, doing: &'static str, bytes: Vec<u8>) -> Result<(), Error> {
         match self.call::<BroadcastTx>(doing, &Call::BroadcastTxSync { tx: bytes }).await? {
             Ok(answer) if answer.code == 0 => Ok(()),
             Ok(answer) => Err(Error::Chain {
@@ -224,90 +243,15 @@ impl Node {
         }
     }
 
-    async fn included(&self, doing: &'static str, hash: &[u8]) -> Result<Option<Tx>, Error> {
+    pub(super) async fn included(
+        &self,
+        doing: &'static str,
+        hash: &[u8],
+    ) -> Result<Option<Tx>, Error> {
         match self.call::<Tx>(doing, &Call::Tx { hash: hash.to_vec() }).await? {
             Ok(found) => Ok(Some(found)),
             Err(ResponseError::Node(error)) if error.is_unknown_transaction() => Ok(None),
             Err(error) => Err(unreachable(doing)(&error)),
-        }
-    }
-}
-
-/// A transaction that was carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// Upper-case hex.
-    pub hash: String,
-    /// The block.
-    pub height: Height,
-}
-
-impl Tenant {
-    /// Signs and sends messages in one unordered transaction, and waits until it is in a block.
-    ///
-    /// # Errors
-    /// [`Error::Chain`] when it is refused, by simulation, mempool or block; [`Error::Unreachable`].
-    pub async fn send(&self, doing: &'static str, messages: Vec<Any>) -> Result<Sent, Error> {
-        let status = self.node.status().await?;
-        let number = self.node.account_number(self.address()).await?;
-        let timeout = self.timeout(status.sync_info.latest_block_time);
-        let key: &PublicKey = self.key.public_key();
-        let draft = |gas: u64| -> Result<Draft, Error> {
-            let fee = tx::fee(&self.gas_price, gas)
-                .ok_or_else(|| Error::Chain { doing, detail: "the fee is too large".to_owned() })?;
-            Ok(Draft {
-                messages: messages.clone(),
-                memo: String::new(),
-                sequencing: Sequencing::Unordered { timeout },
-                fee: vec![fee],
-                gas_limit: gas,
-            })
-        };
-        let used =
-            self.node.simulate(doing, draft(500_000)?.unsigned(key).for_simulation()).await?;
-        let unsigned = draft(used + used / 4)?.unsigned(key);
-        let signature = self.key.sign(&unsigned.sign_doc(&status.node_info.network, number));
-        let bytes = unsigned.with_signature(&signature);
-        let hash = tx::hash(&bytes);
-        self.node.broadcast(doing, bytes).await?;
-        self.wait_for(doing, hash, timeout).await
-    }
-
-    /// Unique by its nanoseconds.
-    fn timeout(&self, block_time: Timestamp) -> Timestamp {
-        let spread = i64::try_from((self.entropy)() % 1_000_000_000).unwrap_or(0);
-        block_time
-            .saturating_add(TTL)
-            .and_then(|at| at.saturating_add(SignedDuration::from_nanos(spread)))
-            .unwrap_or(Timestamp::MAX)
-    }
-
-    async fn wait_for(
-        &self,
-        doing: &'static str,
-        hash: String,
-        timeout: Timestamp,
-    ) -> Result<Sent, Error> {
-        let raw = text::from_hex(&hash).unwrap_or_default();
-        let mut pace = tokio::time::interval(LOOK_AGAIN);
-        loop {
-            pace.tick().await;
-            if let Some(found) = self.node.included(doing, &raw).await? {
-                let result = found.tx_result;
-                if result.code == 0 {
-                    return Ok(Sent { hash, height: Height(found.height) });
-                }
-                return Err(Error::Chain {
-                    doing,
-                    detail: format!("{} {}: {}", result.codespace, result.code, result.log),
-                });
-            }
-            if self.node.status().await?.sync_info.latest_block_time > timeout {
-                return Err(Error::Chain {
-                    doing,
-                    detail: format!("{hash} came into no block before its time-out"),
-                });
-            }
         }
     }
 }

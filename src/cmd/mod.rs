@@ -1,18 +1,23 @@
 //! The command line: one file a command. The only layer that knows every adapter and puts them together.
 
+pub mod certificate;
 pub mod dev;
 pub mod devnet;
 pub mod doctor;
 pub mod host;
+pub mod key;
 pub mod migrate;
 pub mod openapi;
+pub mod operator;
 pub mod output;
 pub mod parts;
+pub mod provider;
 pub mod relay;
 pub mod reload;
 pub mod sdl;
 pub mod serve;
 pub mod settings;
+pub mod signer;
 pub mod step;
 pub mod store;
 pub mod tenant;
@@ -30,7 +35,7 @@ use clap::{Parser, Subcommand};
     about,
     propagate_version = true,
     after_help = "Exit: 0 done, 1 refused or failed, 64 the command line is wrong; `tenant deploy` also 2: no bid in time; \
-                  `sdl` also 2: unreadable."
+                  `sdl` also 2: unreadable; `provider` and `certificate` also 2: node or signer gave no answer."
 )]
 pub struct Lessor {
     /// Settings beside the compiled-in ones; `lessor settings` prints those.
@@ -58,6 +63,14 @@ enum Command {
     Migrate,
     /// Back the store up, put a backup back, or check it.
     Store(store::Args),
+    /// The account's registration as a provider: register, update, show.
+    Provider(provider::Args),
+    /// The account's certificates for mutual TLS: publish, show, revoke.
+    Certificate(certificate::Args),
+    /// Show whose a key is; keep it encrypted.
+    Key(key::Args),
+    /// Hold the account's key in a process of its own, and sign over a Unix socket what a policy allows.
+    Signer(signer::Args),
     /// Print the OpenAPI document.
     Openapi(openapi::Args),
     /// Print every setting with its default and meaning.
@@ -121,6 +134,10 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, config).await,
         Command::Migrate => migrate::run(config).await,
         Command::Store(args) => store::run(args, config).await,
+        Command::Provider(args) => provider::run(args, config).await,
+        Command::Certificate(args) => certificate::run(args, config).await,
+        Command::Key(args) => key::run(args, config).await,
+        Command::Signer(args) => signer::run(args, config).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Settings => {
             output::text(settings::DEFAULTS)?;

@@ -1,16 +1,20 @@
 //! Puts adapters behind the ports, as the settings say.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     host::{HostClock, HostEntropy},
     reload::rules_of,
-    settings::Settings,
+    settings::{self, Settings},
 };
 use crate::{
-    chain::{AccountKey, Endpoint, Node, NodeSettings, Nodes, Pull},
+    chain::{
+        AccountKey, Endpoint, KeySource, Node, NodeSettings, Nodes, Pull, read_private,
+        signer::{Remote, RemoteError},
+    },
     cluster,
     devnet::genesis::{ACCOUNTS, CHAIN_ID},
     domain::Address,
@@ -19,17 +23,86 @@ use crate::{
         port::{Chain, Cluster, Signer},
     },
     store,
+    wire::{
+        key::PublicKey,
+        text::{from_base64, to_base64},
+    },
 };
 
-/// A provider on the adapters that `settings` name, with the key in their file.
+/// A provider on the adapters that `settings` name, with the key or the signer that they name.
 pub async fn provider(settings: &Settings) -> anyhow::Result<Arc<Provider>> {
-    let signer = if settings.key.file.is_empty() {
-        None
-    } else {
-        let key = AccountKey::from_file(settings.key.file.as_ref(), settings.key.index)?;
-        Some(Arc::new(key) as Arc<dyn Signer>)
+    let signer = match holder(settings).await? {
+        None => None,
+        Some(Holder::Local(key)) => Some(Arc::new(key) as Arc<dyn Signer>),
+        Some(Holder::Remote(remote)) => Some(Arc::new(remote) as Arc<dyn Signer>),
     };
     provider_with_key(settings, signer).await
+}
+
+/// Who holds the account's key.
+pub enum Holder {
+    /// This process.
+    Local(AccountKey),
+    /// Another one, behind a socket.
+    Remote(Remote),
+}
+
+/// The key that `[key]` names, or its signer; neither for a process that signs nothing.
+pub async fn holder(settings: &Settings) -> anyhow::Result<Option<Holder>> {
+    let key = &settings.key;
+    match (key.file.as_str(), key.signer.as_str()) {
+        ("", "") => Ok(None),
+        (_, "") => Ok(Some(Holder::Local(AccountKey::open(&key_source(key)?)?))),
+        ("", signer) => remote(settings, signer).await.map(|remote| Some(Holder::Remote(remote))),
+        _ => bail!("key.file and key.signer are both set: who signs must be one of them"),
+    }
+}
+
+async fn remote(settings: &Settings, signer: &str) -> anyhow::Result<Remote> {
+    let path = signer.strip_prefix("unix:").filter(|path| !path.is_empty());
+    let path: &Path = path
+        .with_context(|| format!("key.signer {signer:?} is not of the form \"unix:/path\""))?
+        .as_ref();
+    let chain_id = &settings.chain.id;
+    match (Remote::connect(path).await, settings.key.public_key.as_str()) {
+        (Ok(remote), _) if !chain_id.is_empty() && remote.chain_id() != Some(chain_id) => bail!(
+            "the signer at {signer} signs for chain {:?}, chain.id is {chain_id:?}",
+            remote.chain_id().unwrap_or_default()
+        ),
+        (Ok(remote), "") => Ok(remote),
+        (Ok(remote), key) if to_base64(remote.public_key()) == key => Ok(remote),
+        (Ok(_), _) => bail!("the signer at {signer} holds another key than key.public_key"),
+        (Err(error @ (RemoteError::Away { .. } | RemoteError::Late { .. })), key)
+            if !key.is_empty() =>
+        {
+            tracing::error!(%error, "nothing is signed until the signer is there; what is wanted waits");
+            let key = from_base64(key).and_then(|key| PublicKey::from_bytes(&key).ok());
+            let key =
+                key.context("key.public_key is not base64 of a compressed secp256k1 point")?;
+            Ok(Remote::awaited(path, key))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Where `[key]` says that the key is, and what opens it.
+pub fn key_source(key: &settings::Key) -> anyhow::Result<KeySource> {
+    Ok(KeySource {
+        path: key.file.clone().into(),
+        index: key.index,
+        name: (!key.name.is_empty()).then(|| key.name.clone()),
+        passphrase: passphrase(key)?,
+    })
+}
+
+fn passphrase(key: &settings::Key) -> anyhow::Result<Option<SecretString>> {
+    let given = !key.passphrase.expose_secret().is_empty();
+    match (key.passphrase_file.as_str(), given) {
+        ("", false) => Ok(None),
+        ("", true) => Ok(Some(key.passphrase.clone())),
+        (file, false) => Ok(Some(read_private(file.as_ref()).context("key.passphrase_file")?)),
+        (_, true) => bail!("key.passphrase_file and LESSOR_KEY__PASSPHRASE are both set"),
+    }
 }
 
 /// A provider on the adapters that `settings` name. Refuses the simulated cluster and the public test keys unless the

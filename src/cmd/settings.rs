@@ -189,6 +189,11 @@ impl Chain {
 pub struct Key {
     pub file: String,
     pub index: u32,
+    pub name: String,
+    pub passphrase_file: String,
+    pub passphrase: secrecy::SecretString,
+    pub signer: String,
+    pub public_key: String,
     pub address: String,
 }
 

@@ -96,6 +96,21 @@ impl SecretKey {
         Self::new(SigningKey::from_slice(&bytes).map_err(|_| KeyError::Raw)?)
     }
 
+    /// A raw key of 32 bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::Raw`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::Raw)?;
+        Self::new(SigningKey::from_slice(bytes).map_err(|_| KeyError::Raw)?)
+    }
+
+    /// The 32 bytes of the raw key, for whoever encrypts them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.signing.to_bytes().into())
+    }
+
     fn new(signing: SigningKey) -> Result<Self, KeyError> {
         let point = signing.verifying_key().to_sec1_point(true);
         let public = PublicKey::from_bytes(point.as_bytes())?;

@@ -17,6 +17,7 @@
 
 mod architecture;
 mod bidengine;
+mod certificate;
 mod chain;
 mod cluster;
 mod command;
@@ -29,11 +30,13 @@ mod life;
 mod manifest;
 mod process;
 mod provider;
+mod provider_command;
 mod quick;
 mod relay;
 mod reload;
 mod sdl;
 mod secrets;
+mod signer;
 mod store;
 mod support;
 mod tenant;

@@ -328,4 +328,8 @@ pub trait Signer: Send + Sync {
     fn public_key(&self) -> &[u8];
     /// Signs the SHA-256 of `sign_doc`: 64 bytes r‖s with a low s.
     async fn sign(&self, sign_doc: &[u8]) -> Result<[u8; 64], SignerError>;
+    /// Why nothing can be signed now, as far as is known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

@@ -160,11 +160,14 @@ async fn bidding(provider: &Provider) -> Condition {
     if let Some(reason) = reason {
         return Condition::degraded("bidding", reason, wanted.reason);
     }
-    if provider.signer.is_none() {
+    let Some(signer) = &provider.signer else {
         let message = "this process has no key; another must send transactions".to_owned();
         return Condition::degraded("bidding", "no_signer", message);
+    };
+    match signer.trouble() {
+        Some(message) => Condition::degraded("bidding", "signer_away", message),
+        None => Condition::good("bidding", "open"),
     }
-    Condition::good("bidding", "open")
 }
 
 async fn each_stream(provider: &Provider) -> Vec<Condition> {

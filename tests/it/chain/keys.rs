@@ -1,9 +1,13 @@
 //! Keys from files.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use lessor::{
-    chain::{AccountKey, KeyFileError},
+    chain::{AccountKey, FormError, KeyFileError, KeySource},
     provider::port::Signer,
     wire::key::PublicKey,
 };
@@ -75,4 +79,124 @@ fn a_key_prints_its_address_and_nothing_else() {
     let address = key.address();
     let expected = format!("AccountKey(SecretKey {{ public: PublicKey({address}), .. }})");
     assert_eq!(format!("{key:?}"), expected);
+}
+
+/// What the reference's own libraries wrote, of the raw key below; the passphrase is `correct horse`.
+const VECTORS: &str = "tests/it/chain/vectors";
+/// Of the raw key `7bd7…f4df`.
+const ADDRESS: &str = "akash1erkxxdpzya5aq975zav48xe2xwpaxlca67n8xg";
+
+/// A copy that is for its owner alone: a checkout does not keep modes.
+fn copied(folder: &TempDir, name: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(VECTORS).join(name);
+    let to = folder.path().join(name);
+    let private = |path: &Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    if from.is_dir() {
+        fs::create_dir(&to).unwrap();
+        for entry in fs::read_dir(&from).unwrap() {
+            let entry = entry.unwrap();
+            let copy = to.join(entry.file_name());
+            fs::copy(entry.path(), &copy).unwrap();
+            private(&copy);
+        }
+    } else {
+        fs::copy(&from, &to).unwrap();
+        private(&to);
+    }
+    to
+}
+
+fn source(path: PathBuf, passphrase: Option<&str>, name: Option<&str>) -> KeySource {
+    KeySource {
+        path,
+        passphrase: passphrase.map(Into::into),
+        name: name.map(str::to_owned),
+        ..KeySource::default()
+    }
+}
+
+#[test]
+fn an_armored_export_of_either_kind_opens_with_its_passphrase_only() {
+    let folder = TempDir::new().unwrap();
+    for name in ["argon2.armor", "bcrypt.armor"] {
+        let path = copied(&folder, name);
+        let key = AccountKey::open(&source(path.clone(), Some("correct horse"), None)).unwrap();
+        assert_eq!(key.address().as_str(), ADDRESS, "{name}");
+        let wrong = AccountKey::open(&source(path.clone(), Some("wrong horse"), None)).unwrap_err();
+        assert!(
+            matches!(wrong, KeyFileError::Form { reason: FormError::Passphrase, .. }),
+            "{name}: {wrong}"
+        );
+        assert!(wrong.to_string().contains(name) && !wrong.to_string().contains("horse"), "{wrong}");
+        let none = AccountKey::open(&source(path, None, None)).unwrap_err();
+        assert!(matches!(none, KeyFileError::Encrypted { .. }), "{none}");
+        assert!(none.to_string().contains("LESSOR_KEY__PASSPHRASE"), "{none}");
+    }
+}
+
+#[test]
+fn what_is_written_as_an_armored_export_opens_again_and_is_never_the_same() {
+    let folder = TempDir::new().unwrap();
+    let key = AccountKey::from_mnemonic(&WORDS.into(), 3).unwrap();
+    let armored = key.to_armor(&"a long passphrase".into()).unwrap();
+    assert_ne!(armored, key.to_armor(&"a long passphrase".into()).unwrap());
+    let path = file(&folder, armored.as_bytes(), 0o600);
+    let again = AccountKey::open(&source(path, Some("a long passphrase"), None)).unwrap();
+    assert_eq!(again.address(), key.address());
+    assert_eq!(*again.secret().to_bytes(), *key.secret().to_bytes());
+}
+
+#[test]
+fn an_armored_export_that_was_changed_says_what_is_wrong_with_it() {
+    let folder = TempDir::new().unwrap();
+    let text = fs::read_to_string(copied(&folder, "argon2.armor")).unwrap();
+    let body = text.lines().nth(5).unwrap();
+    let flipped = body.replacen(&body[..1], if body.starts_with('A') { "B" } else { "A" }, 1);
+    for (changed, expected) in [
+        (text.replace(body, &flipped), "checksum is wrong"),
+        (text.replace(body, "#"), "body is not base64"),
+        (text.replace("kdf: argon2", "kdf: scrypt"), "neither argon2 nor bcrypt"),
+        (text.replace("secp256k1", "ed25519"), "type \"ed25519\""),
+        (text.replace("salt: ", "salt: 00"), "salt is not 16 bytes"),
+        (text.replace("-----END", "-----"), "last line is missing"),
+    ] {
+        let path = file(&folder, changed.as_bytes(), 0o600);
+        let error = AccountKey::open(&source(path, Some("correct horse"), None)).unwrap_err();
+        assert!(matches!(error, KeyFileError::Form { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn the_reference_s_keyrings_give_their_keys_by_name() {
+    let folder = TempDir::new().unwrap();
+    let (test, other) = (copied(&folder, "keyring-test"), copied(&folder, "keyring-file"));
+    let key = AccountKey::open(&source(test.clone(), None, None)).unwrap();
+    assert_eq!(key.address().as_str(), ADDRESS);
+    let opened = |passphrase, name| AccountKey::open(&source(other.clone(), passphrase, name));
+    let key = opened(Some("correct horse"), Some("provider")).unwrap();
+    assert_eq!(key.address().as_str(), ADDRESS);
+
+    let said = |error: KeyFileError| error.to_string();
+    let error = said(opened(Some("correct horse"), None).unwrap_err());
+    assert!(error.ends_with("needs key.name to say which key; it holds provider, watch"), "{error}");
+    let error = said(opened(Some("correct horse"), Some("none")).unwrap_err());
+    assert!(error.contains("has no key \"none\"; it holds provider, watch"), "{error}");
+    let error = said(opened(Some("correct horse"), Some("watch")).unwrap_err());
+    assert!(error.contains("watch.info") && error.contains("offline"), "{error}");
+    let error = said(opened(Some("battery staple"), Some("provider")).unwrap_err());
+    assert!(error.contains("passphrase is wrong") && !error.contains("staple"), "{error}");
+    let error = said(opened(None, Some("provider")).unwrap_err());
+    assert!(error.contains("no passphrase is given"), "{error}");
+
+    let item = test.join("provider.info");
+    fs::set_permissions(&item, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = AccountKey::open(&source(test, None, None)).unwrap_err();
+    assert!(matches!(error, KeyFileError::Mode { mode: 0o644, .. }), "{error}");
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let error = said(AccountKey::open(&source(empty, None, None)).unwrap_err());
+    assert!(error.ends_with("it holds no key"), "{error}");
 }

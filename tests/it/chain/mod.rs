@@ -5,6 +5,7 @@ mod keys;
 mod limits;
 mod pool;
 mod queries;
+mod signer;
 mod transactions;
 
 use std::sync::{Arc, Mutex, Once};
