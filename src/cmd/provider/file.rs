@@ -45,7 +45,7 @@ fn parse(text: &str) -> anyhow::Result<Given> {
                 given.attributes = Some(attributes.collect::<anyhow::Result<_>>()?);
             }
             ("info", Node::Mapping(members)) => info(members, &mut given),
-            ("host" | "attributes" | "info", Node::Scalar(empty)) if empty.is_empty() => {}
+            ("attributes" | "info", Node::Scalar(empty)) if empty.is_empty() => {}
             ("host", _) => bail!("host is no text"),
             ("attributes", _) => bail!("attributes is no list"),
             ("info", _) => bail!("info is no mapping"),

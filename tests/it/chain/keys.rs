@@ -129,7 +129,10 @@ fn an_armored_export_of_either_kind_opens_with_its_passphrase_only() {
             matches!(wrong, KeyFileError::Form { reason: FormError::Passphrase, .. }),
             "{name}: {wrong}"
         );
-        assert!(wrong.to_string().contains(name) && !wrong.to_string().contains("horse"), "{wrong}");
+        assert!(
+            wrong.to_string().contains(name) && !wrong.to_string().contains("horse"),
+            "{wrong}"
+        );
         let none = AccountKey::open(&source(path, None, None)).unwrap_err();
         assert!(matches!(none, KeyFileError::Encrypted { .. }), "{none}");
         assert!(none.to_string().contains("LESSOR_KEY__PASSPHRASE"), "{none}");
@@ -181,7 +184,10 @@ fn the_reference_s_keyrings_give_their_keys_by_name() {
 
     let said = |error: KeyFileError| error.to_string();
     let error = said(opened(Some("correct horse"), None).unwrap_err());
-    assert!(error.ends_with("needs key.name to say which key; it holds provider, watch"), "{error}");
+    assert!(
+        error.ends_with("needs key.name to say which key; it holds provider, watch"),
+        "{error}"
+    );
     let error = said(opened(Some("correct horse"), Some("none")).unwrap_err());
     assert!(error.contains("has no key \"none\"; it holds provider, watch"), "{error}");
     let error = said(opened(Some("correct horse"), Some("watch")).unwrap_err());

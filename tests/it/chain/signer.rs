@@ -90,7 +90,12 @@ fn only_what_is_allowed_to_this_account_on_this_chain_is_signed() {
     let (key, other) = (key(), test_key(4).unwrap());
     let own = key.public_key().address();
     let strange = other.public_key().address();
-    let good = document(&key, vec![create_bid(own, 1, "500000uact"), close_bid(own, 2)], "4000uakt", CHAIN);
+    let good = document(
+        &key,
+        vec![create_bid(own, 1, "500000uact"), close_bid(own, 2)],
+        "4000uakt",
+        CHAIN,
+    );
     assert_eq!(judged(&good), Ok(vec![coin("4000uakt"), coin("500000uact")]));
 
     let send = MsgSend {
@@ -116,7 +121,11 @@ fn only_what_is_allowed_to_this_account_on_this_chain_is_signed() {
         ("a fee in another denom", document(&key, vec![close_bid(own, 1)], "1uact", CHAIN), "fee"),
         ("nothing", document(&key, Vec::new(), "1uakt", CHAIN), "malformed"),
         ("no sign doc", b"hunter2".to_vec(), "malformed"),
-        ("hidden among good ones", document(&key, vec![close_bid(own, 1), Any::pack(&send)], "1uakt", CHAIN), "message"),
+        (
+            "hidden among good ones",
+            document(&key, vec![close_bid(own, 1), Any::pack(&send)], "1uakt", CHAIN),
+            "message",
+        ),
     ] {
         assert_eq!(judged(&document), Err(expected), "{case}");
     }
@@ -174,13 +183,22 @@ fn rate_and_spend_are_counted_and_a_restart_forgets_neither() {
         refused.to_string(),
         "1200000uact left in the last 24 hours, 1uact more would be above the cap, 1200000uact"
     );
-    assert_eq!(record.count(&policy, b"e", &spend("1uusd"), later(7_200)).unwrap_err().code(), "spend");
+    assert_eq!(
+        record.count(&policy, b"e", &spend("1uusd"), later(7_200)).unwrap_err().code(),
+        "spend"
+    );
     drop(record);
     let mut record = Record::open(&path, later(7_200)).unwrap();
-    assert_eq!(record.count(&policy, b"e", &spend("1uact"), later(7_200)).unwrap_err().code(), "spend");
+    assert_eq!(
+        record.count(&policy, b"e", &spend("1uact"), later(7_200)).unwrap_err().code(),
+        "spend"
+    );
     // A day after the first ones, what they spent may be spent again.
     record.count(&policy, b"e", &spend("900000uact"), later(86_403)).unwrap();
-    assert_eq!(record.count(&policy, b"f", &spend("1uact"), later(86_404)).unwrap_err().code(), "spend");
+    assert_eq!(
+        record.count(&policy, b"f", &spend("1uact"), later(86_404)).unwrap_err().code(),
+        "spend"
+    );
 }
 
 #[test]
@@ -191,7 +209,12 @@ fn a_torn_line_of_the_record_is_dropped_and_a_foreign_one_is_not_accepted() {
     record.count(&policy(), b"a", &[coin("1200000uact")], now()).unwrap();
     drop(record);
     let append = |text: &str| {
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
     };
     append("{\"at\":\"2026-11-01T12:0");
     let mut record = Record::open(&path, now()).unwrap();
@@ -241,7 +264,8 @@ async fn a_signature_over_the_socket_is_the_key_s_own() {
     let socket = folder.path().join("socket");
     let served = Served::start(folder.path()).await;
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 
     let remote = Remote::connect(&socket).await.unwrap();
@@ -252,7 +276,8 @@ async fn a_signature_over_the_socket_is_the_key_s_own() {
     assert!(refused.contains("the signer refused (malformed)"), "{refused}");
     assert_eq!(remote.trouble(), None, "a signer that refuses is there");
 
-    for line in [&b"{\"ask\":\"key\"}\n"[..], b"hunter2\n", b"{\"ask\":\"sign\",\"sign_doc\":7}\n"] {
+    for line in [&b"{\"ask\":\"key\"}\n"[..], b"hunter2\n", b"{\"ask\":\"sign\",\"sign_doc\":7}\n"]
+    {
         match asked(&socket, line).await.unwrap() {
             Answer::Refused { refused, detail } => {
                 assert!(["question", "malformed"].contains(&refused.as_str()), "{refused}");
@@ -298,7 +323,8 @@ async fn a_signer_that_is_away_is_named_until_it_is_back() {
 async fn a_signer_with_another_key_gives_no_signature() {
     let folder = TempDir::new().unwrap();
     let served = Served::start(folder.path()).await;
-    let remote = Remote::awaited(&folder.path().join("socket"), test_key(4).unwrap().public_key().clone());
+    let remote =
+        Remote::awaited(&folder.path().join("socket"), test_key(4).unwrap().public_key().clone());
     let own = key().public_key().address().clone();
     let document = document(&key(), vec![close_bid(&own, 1)], "10uakt", CHAIN);
     let error = remote.sign(&document).await.unwrap_err().to_string();
