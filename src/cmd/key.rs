@@ -93,7 +93,7 @@ async fn act(args: &Args, config: Option<&Path>) -> anyhow::Result<()> {
     }
     let armored = Zeroizing::new(key.to_armor(&passphrase)?);
     write(&target.out, &armored)?;
-    let address = key.public_key().address();
+    let address = key.secret().public_key().address();
     match args.access.format {
         Format::Text => output::line(format_args!("{address} is in {}", target.out.display())),
         Format::Json => output::line(

@@ -160,7 +160,7 @@ pub struct Plan {
 impl Sign for Holder {
     fn public_key(&self) -> &PublicKey {
         match self {
-            Self::Local(key) => key.public_key(),
+            Self::Local(key) => key.secret().public_key(),
             Self::Remote(remote) => remote.key(),
         }
     }

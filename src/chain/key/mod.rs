@@ -29,7 +29,7 @@ pub use self::form::FormError;
 use crate::{
     domain::Address,
     provider::port::{Signer, SignerError},
-    wire::key::{KeyError, PublicKey, SecretKey},
+    wire::key::{KeyError, SecretKey},
 };
 
 /// A key file has at most so many bytes: every form needs far less.
@@ -215,12 +215,6 @@ impl AccountKey {
     /// [`FormError`] when nothing can be encrypted here.
     pub fn to_armor(&self, passphrase: &SecretString) -> Result<String, FormError> {
         armor::seal(&self.0, passphrase)
-    }
-
-    /// The public half.
-    #[must_use]
-    pub const fn public_key(&self) -> &PublicKey {
-        self.0.public_key()
     }
 
     /// The bare key, for a tool that signs without the port.
