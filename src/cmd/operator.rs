@@ -48,6 +48,7 @@ impl Access {
         let mut settings = Settings::load(config, std::env::vars())?;
         if let Some(node) = &self.node {
             settings.chain.node.clone_from(node);
+            settings.chain.nodes.clear();
         }
         if let Some(key) = &self.key {
             settings.key.file = key.display().to_string();
@@ -84,8 +85,7 @@ impl Operator {
             (None, "") => bail!("give --key, key.file or key.signer; to look only, key.address"),
             (None, address) => address.parse().context("key.address")?,
         };
-        let node = Node::new(&settings.chain.node)?;
-        let found = node.status().await?.node_info.network;
+        let (node, found) = first_that_answers(settings.chain.nodes()).await?;
         let wanted = &settings.chain.id;
         if !wanted.is_empty() && *wanted != found {
             bail!("the node is on chain {found:?}, chain.id is {wanted:?}");
@@ -142,6 +142,19 @@ fn plan_text(messages: &[Value], diff: &[String], fee: &str, gas: u64) -> String
     let messages: String = messages.iter().map(|message| format!("{message:#}\n")).collect();
     let diff: String = diff.iter().map(|line| format!("  {line}\n")).collect();
     format!("{messages}changes on chain:\n{diff}fee {fee} for {gas} gas; nothing was sent")
+}
+
+/// The first node that says which chain it is on; the last one's error when none does.
+async fn first_that_answers(urls: &[String]) -> anyhow::Result<(Node, String)> {
+    let mut last = None;
+    for url in urls {
+        let node = Node::new(url)?;
+        match node.status().await {
+            Ok(status) => return Ok((node, status.node_info.network)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| anyhow::anyhow!("chain.node is empty"), Into::into))
 }
 
 /// What is to be sent, and what it changes.

@@ -395,7 +395,7 @@ impl Settings {
     /// The sections that a process is put together with and that differ in `other`.
     #[must_use]
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
-        // None of these sections holds a secret, so their debug form is all of them.
+        // Their debug form is all of them but for the passphrase, which comes from the environment and so never differs.
         let sections = |of: &Self| {
             [
                 ("listen", format!("{:?}", of.listen)),
