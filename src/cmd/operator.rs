@@ -118,7 +118,7 @@ impl Operator {
                 "transaction": sent.hash, "height": sent.height.0,
             }),
             || {
-                let lines: String = plan.diff.iter().map(|line| format!("{line}\n")).collect();
+                let lines = each_on_a_line(&plan.diff, "");
                 format!("{lines}sent        {} in block {}", sent.hash, sent.height)
             },
         )
@@ -138,9 +138,17 @@ impl Operator {
     }
 }
 
+fn each_on_a_line(texts: &[String], indent: &str) -> String {
+    let mut lines = String::new();
+    for text in texts {
+        lines.extend([indent, text, "\n"]);
+    }
+    lines
+}
+
 fn plan_text(messages: &[Value], diff: &[String], fee: &str, gas: u64) -> String {
-    let messages: String = messages.iter().map(|message| format!("{message:#}\n")).collect();
-    let diff: String = diff.iter().map(|line| format!("  {line}\n")).collect();
+    let messages: Vec<String> = messages.iter().map(|message| format!("{message:#}")).collect();
+    let (messages, diff) = (each_on_a_line(&messages, ""), each_on_a_line(diff, "  "));
     format!("{messages}changes on chain:\n{diff}fee {fee} for {gas} gas; nothing was sent")
 }
 

@@ -52,7 +52,7 @@ enum Action {
 struct Wanted {
     /// A provider.yaml: host, attributes, info.
     file: Option<PathBuf>,
-    /// Where tenants find the gateway: https://host[:port]. In place of the file's.
+    /// Where tenants find the gateway: `https://host[:port]`. In place of the file's.
     #[arg(long, value_name = "URL")]
     host: Option<String>,
     /// An attribute; repeat for more. With one of these, the file's are not used.

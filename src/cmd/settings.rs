@@ -3,6 +3,7 @@
 //! A key that the compiled-in file does not have is an error that names the nearest one that it has: an ignored setting is
 //! the worst kind of default. A value that is not allowed is an error that says where it was given and what is allowed.
 
+mod chain;
 mod given;
 
 #[cfg(test)]
@@ -14,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use self::chain::{Chain, Key};
 use self::given::Origins;
 use crate::{
     bidengine::{Policy, Prices},
-    domain::{Amount, Coin, Denom, Price},
+    domain::{Coin, Price},
     event::signature::StreamKey,
     provider::{
         policy::nearest,
@@ -155,46 +157,6 @@ pub struct Store {
 #[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
 pub struct Seal {
     pub key_file: String,
-}
-
-/// `[chain]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
-pub struct Chain {
-    pub node: String,
-    pub nodes: Vec<String>,
-    pub id: String,
-    pub gas_price: Amount,
-    pub gas_denom: Denom,
-    pub transaction_ttl_s: u32,
-    pub messages_together: u8,
-    pub fee_budget: u64,
-    pub withdraw_every_s: u32,
-    pub poll_ms: u64,
-}
-
-impl Chain {
-    /// The addresses of the nodes: `nodes`, or `node` where that is empty.
-    #[must_use]
-    pub fn nodes(&self) -> &[String] {
-        if self.nodes.is_empty() { std::slice::from_ref(&self.node) } else { &self.nodes }
-    }
-}
-
-/// `[key]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
-pub struct Key {
-    pub file: String,
-    pub index: u32,
-    pub name: String,
-    pub passphrase_file: String,
-    pub passphrase: secrecy::SecretString,
-    pub signer: String,
-    pub public_key: String,
-    pub address: String,
 }
 
 /// `[cluster]`.

@@ -194,7 +194,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The checksum of OpenPGP's armor.
+/// The checksum of `OpenPGP`'s armor.
 fn crc24(bytes: &[u8]) -> [u8; 3] {
     let mut sum: u32 = 0x00b7_04ce;
     for byte in bytes {

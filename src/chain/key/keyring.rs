@@ -156,8 +156,7 @@ fn unwrap(
     if wrapped.len() != content.len() + 8 {
         return Err(FormError::Malformed("its wrapped key has not 40 bytes"));
     }
-    use aes_kw::KeyInit as _;
-    let cipher = KwAes128::new((&*wrapping).into());
+    let cipher = <KwAes128 as aes_kw::KeyInit>::new((&*wrapping).into());
     cipher.unwrap_key(wrapped, content.as_mut_slice()).map_err(|_| FormError::Passphrase)?;
     Ok(content)
 }

@@ -93,13 +93,11 @@ fn document(text: &str) -> anyhow::Result<Node> {
 fn next<'t>(
     events: &mut impl Iterator<Item = Result<(Event<'t>, Span), ScanError>>,
 ) -> anyhow::Result<Event<'t>> {
-    loop {
-        match events.next() {
-            None => bail!("it ends early"),
-            Some(Ok((event, _))) => return Ok(event),
-            Some(Err(error)) => {
-                bail!("it is not YAML: {} in line {}", error.info(), error.marker().line())
-            }
+    match events.next() {
+        None => bail!("it ends early"),
+        Some(Ok((event, _))) => Ok(event),
+        Some(Err(error)) => {
+            bail!("it is not YAML: {} in line {}", error.info(), error.marker().line())
         }
     }
 }
