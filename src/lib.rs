@@ -15,11 +15,11 @@
 //! | [`bidengine`] | eligibility, policy, placement, pricing, the decision record |
 //! | [`provider`] | use cases and ports: ingest, steps, the life of a lease, deadlines, views |
 //! | [`store`] | adapter: the durable rows, on SQLite; tenants' secrets sealed in them |
-//! | [`chain`] | adapter: node queries over RPC, transactions, keys |
+//! | [`chain`] | adapter: several nodes as one, transactions, keys and who signs with them |
 //! | [`cluster`] | adapters of the cluster port |
 //! | [`gateway`] | adapter: the HTTP surface, and the dashboard of `web/` |
 //! | [`relay`] | the reference indexer |
-//! | [`client`] | what a tenant's tool calls |
+//! | [`client`] | what a tenant's tool and the operator's commands call |
 //! | [`devnet`] | the world for development: a market ledger behind the node's own RPC, and a simulated cluster |
 //! | [`telemetry`] | logs and metrics |
 //! | [`cmd`] | one file a command |
