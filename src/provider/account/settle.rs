@@ -163,7 +163,8 @@ impl Provider {
     }
 
     /// Past its time-out: did it change the state that it would have changed? Its messages were carried out together or not
-    /// at all, so one of them tells.
+    /// at all, so the first one tells. A bid that others closed meanwhile can tell wrongly of the closes beside it: their
+    /// steps find those bids open still, and want them closed anew.
     async fn left_a_trace(
         &self,
         transaction: &Transaction,
