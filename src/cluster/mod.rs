@@ -11,6 +11,7 @@
 //! The surprising fact: absence is only believed when the cluster itself says it. A bare 404, as any web server gives,
 //! means that nothing is known.
 
+pub mod kubernetes;
 mod simulated;
 
 pub use simulated::Simulated;

@@ -34,7 +34,7 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     access: Access,
-    /// The folder of <address>.pem.
+    /// The folder of `<address>.pem`.
     #[arg(long, global = true, default_value = ".")]
     dir: PathBuf,
     #[command(subcommand)]
@@ -43,7 +43,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Publish the certificate in <address>.pem; without that file, make both.
+    /// Publish the certificate in `<address>.pem`; without that file, make both.
     Publish {
         /// A name that the certificate is for, when it is made; repeat for more. Without one it is a client's.
         #[arg(long = "host")]
@@ -63,7 +63,7 @@ enum Action {
     },
     /// Take certificates back, for ever.
     Revoke {
-        /// Which; the one in <address>.pem when left out.
+        /// Which; the one in `<address>.pem` when left out.
         serial: Option<String>,
         /// Every one that is valid.
         #[arg(long, conflicts_with = "serial")]

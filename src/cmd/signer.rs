@@ -51,7 +51,7 @@ pub struct Args {
     /// The most that one transaction may pay as its fee; repeat for more denoms.
     #[arg(long, value_name = "AMOUNT", default_value = "100000uakt")]
     max_fee: Vec<Coin>,
-    /// Where it is kept what was signed; <socket>.signed when left out.
+    /// Where it is kept what was signed; `<socket>.signed` when left out.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
