@@ -35,3 +35,4 @@ pub use limits::{LimitViolation, limit_violations};
 pub use placement::{Assignment, Offer, Placement, Reservation, Shortage, place};
 pub use policy::Policy;
 pub use price::{PriceError, PriceLine, Prices, Quote, quote};
+pub use volume::VolumeKind;

@@ -7,7 +7,7 @@ pub(super) const EPHEMERAL: &str = "ephemeral";
 
 /// Where a volume's bytes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum VolumeKind<'a> {
+pub enum VolumeKind<'a> {
     /// The node's own disk; gone with the replica.
     Ephemeral,
     /// The node's memory.
@@ -17,7 +17,9 @@ pub(super) enum VolumeKind<'a> {
 }
 
 impl<'a> VolumeKind<'a> {
-    pub(super) fn of(volume: &'a Volume) -> Self {
+    /// What this volume is.
+    #[must_use]
+    pub fn of(volume: &'a Volume) -> Self {
         let class = volume.attribute("class").unwrap_or_default();
         if is_true(volume.attribute("persistent")) {
             Self::Persistent(class)

@@ -1,5 +1,7 @@
 //! The executor of cluster effects: a stored manifest becomes what runs, an ended lease's workload goes.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -15,6 +17,7 @@ use super::{
     step::back_off,
 };
 use crate::{
+    bidengine::placement::GpuKind,
     domain::{DeploymentId, LeaseId},
     manifest::Manifest,
 };
@@ -103,6 +106,7 @@ impl Provider {
             manifest_hash: hash.to_owned(),
             group: found.clone(),
             hostnames: self.routes(lease, found).await?,
+            gpus: self.gpus(lease).await?,
         };
         match self.cluster.apply(&workload).await {
             Ok(()) => Ok(Carried::Done),
@@ -114,6 +118,13 @@ impl Provider {
     async fn deployment_record(&self, id: &DeploymentId) -> Result<DeploymentRecord, Error> {
         let state = self.store.subject_state(&Subject::Deployment(id.clone())).await?;
         Ok(state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default())
+    }
+
+    /// The kinds of GPU that the lease's reservation has, which the bid offered.
+    async fn gpus(&self, lease: &LeaseId) -> Result<BTreeMap<u32, Vec<GpuKind>>, Error> {
+        let reservations = self.store.reservations().await?;
+        let held = reservations.held.iter().find(|held| held.order == lease.order);
+        Ok(held.map(|held| held.placement.gpus_by_unit()).unwrap_or_default())
     }
 
     async fn routes(

@@ -7,16 +7,21 @@ use crate::domain::{Attribute, Resources};
 
 /// One attribute `vendor/<vendor>/model/<model|*>[/ram/<ram>][/interface/<interface>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wish<'a> {
-    vendor: &'a str,
+pub struct Wish<'a> {
+    /// `nvidia`, `amd`, …
+    pub vendor: &'a str,
     /// `*` for any.
-    model: &'a str,
-    ram: Option<&'a str>,
-    interface: Option<&'a str>,
+    pub model: &'a str,
+    /// Memory size, where one is asked for.
+    pub ram: Option<&'a str>,
+    /// `pcie` or `sxm`, where one is asked for.
+    pub interface: Option<&'a str>,
 }
 
 impl<'a> Wish<'a> {
-    fn parse(key: &'a str) -> Option<Self> {
+    /// What an attribute's key asks for; `None` when it is not of that form.
+    #[must_use]
+    pub fn parse(key: &'a str) -> Option<Self> {
         let mut parts = key.split('/');
         let mut named = |name: &str| (parts.next()? == name).then(|| parts.next()).flatten();
         let (vendor, model) = (named("vendor")?, named("model")?);
@@ -34,7 +39,9 @@ impl<'a> Wish<'a> {
         Some(wish)
     }
 
-    fn takes(&self, kind: &GpuKind) -> bool {
+    /// Whether GPUs of this kind are what is asked for.
+    #[must_use]
+    pub fn takes(&self, kind: &GpuKind) -> bool {
         let same = |wanted: Option<&str>, there: &Option<String>| {
             wanted.is_none_or(|wanted| there.as_deref() == Some(wanted))
         };
@@ -103,12 +110,7 @@ pub(super) fn choices<'a>(
     kinds: impl Iterator<Item = &'a GpuKind>,
 ) -> Vec<Choice> {
     let kinds: BTreeSet<&GpuKind> = kinds.collect();
-    let wishes: Vec<_> = resources
-        .gpu_attributes
-        .iter()
-        .filter(|attribute| attribute.value == "true")
-        .filter_map(|attribute| Wish::parse(&attribute.key))
-        .collect();
+    let wishes: Vec<_> = wishes(resources).collect();
     let mut found: Vec<Choice> = Vec::new();
     let mut add = |choice: Choice| {
         if !found.contains(&choice) {
@@ -136,6 +138,12 @@ pub(super) fn choices<'a>(
         }
     }
     found
+}
+
+/// What a unit asks of its GPUs, in the order of its attributes.
+pub fn wishes(resources: &Resources) -> impl Iterator<Item = Wish<'_>> {
+    let wanted = resources.gpu_attributes.iter().filter(|attribute| attribute.value == "true");
+    wanted.filter_map(|attribute| Wish::parse(&attribute.key))
 }
 
 /// How a shortage names what a unit asked for when the cluster has none of it.

@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::gpu::model_of as gpu_model;
+pub use self::gpu::{Wish as GpuWish, wishes as gpu_wishes};
 use self::{room::Ledger, search::Search};
 use super::{price::leased_ips, volume::VolumeKind};
 use crate::domain::{GroupSpec, OrderId, Resources, inventory::Inventory};
@@ -117,6 +118,20 @@ impl Placement {
     #[must_use]
     pub fn reservation(&self, order: OrderId) -> Reservation {
         Reservation { order, assignments: self.assignments.clone(), ips: self.ips }
+    }
+
+    /// The kinds of GPU that the replicas of each unit get, by the unit's id; sorted, each once.
+    #[must_use]
+    pub fn gpus_by_unit(&self) -> BTreeMap<u32, Vec<GpuKind>> {
+        let mut kinds: BTreeMap<u32, Vec<GpuKind>> = BTreeMap::new();
+        for assignment in &self.assignments {
+            let Some(kind) = &assignment.gpu else { continue };
+            let of = kinds.entry(assignment.unit).or_default();
+            if let Err(place) = of.binary_search(kind) {
+                of.insert(place, kind.clone());
+            }
+        }
+        kinds
     }
 
     /// How many replicas each node takes, by name.

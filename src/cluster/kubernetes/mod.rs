@@ -2,17 +2,21 @@
 //!
 //! | module | what it owns | |
 //! |---|---|---|
-//! | `names` | namespaces, hostnames, labels, as today's provider writes them | pure |
-//! | `settings` | what an operator may choose | pure |
+//! | [`names`] | namespaces, hostnames, labels, as today's provider writes them | pure |
+//! | [`settings`] | what an operator may choose | pure |
 //! | [`object`] | one wanted object and its hash | pure |
-//! | `render` | a workload → the exact set of objects | pure |
+//! | [`mod@render`] | a workload → the exact set of objects | pure |
 //! | `apply` | wanted and found → what to write and what to remove; then server-side apply | plan pure |
 //! | `watch` | caches of everything that is ours, of nodes and pods, with their age | |
 //! | `status` | cached objects → the status of a lease, and why it is not ready | pure |
-//! | `inventory` | cached nodes, pods and classes → what the cluster can hold | pure |
+//! | [`mod@inventory`] | cached nodes, pods and classes → what the cluster can hold | pure |
 //! | `stream` | logs, events, exec | |
 //!
 //! The surprising fact: an object says itself what it was made from ([`object::HASH`]), so nothing has to be read, and
 //! nothing written, where a lease has not changed.
 
+pub mod inventory;
+pub mod names;
 pub mod object;
+pub mod render;
+pub mod settings;

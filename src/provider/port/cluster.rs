@@ -1,11 +1,14 @@
 //! The cluster as lessor uses it. Two backends fit behind it: Kubernetes and the simulated one.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bidengine::placement::GpuKind,
     domain::{LeaseId, inventory::Inventory},
     manifest,
 };
@@ -21,6 +24,9 @@ pub struct Workload {
     pub group: manifest::Group,
     /// Which hostname leads to which service. Hostnames of the manifest that another lease holds are left out.
     pub hostnames: Vec<HostnameRoute>,
+    /// The kinds of GPU that were placed and offered, by the id of the service's resources. Without an entry any kind that
+    /// the resources' attributes allow will do.
+    pub gpus: BTreeMap<u32, Vec<GpuKind>>,
 }
 
 /// A hostname and where it leads.

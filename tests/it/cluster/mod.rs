@@ -57,6 +57,7 @@ fn workload(lease: &LeaseId, version: u8, services: &[Value]) -> Workload {
         manifest_hash: format!("{version:02x}").repeat(32),
         group: group(services),
         hostnames: Vec::new(),
+        gpus: std::collections::BTreeMap::new(),
     }
 }
 
