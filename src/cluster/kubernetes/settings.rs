@@ -121,6 +121,12 @@ impl Percent {
         u64::try_from(rounded).unwrap_or(u64::MAX).max(u64::from(value > 0))
     }
 
+    /// How much there must be for `value` to be sold: as [`Percent::committed`], rounded down.
+    #[must_use]
+    pub fn real(self, value: u64) -> u64 {
+        u64::try_from(u128::from(value) * 100 / (100 + u128::from(self.0))).unwrap_or(u64::MAX)
+    }
+
     /// What can be sold of `value`.
     #[must_use]
     pub fn sellable(self, value: u64) -> u64 {

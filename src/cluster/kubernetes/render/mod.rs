@@ -43,6 +43,7 @@ use std::{
 
 use serde::Serialize;
 
+pub(super) use self::leased_ip::SHARED as SHARED_ADDRESS;
 use self::{http::Route, service::Service};
 use super::{
     names,
