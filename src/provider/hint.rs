@@ -1,17 +1,23 @@
 //! What nothing but a stream's word stands behind: looked at by reads of the chain that are counted, or forgotten.
 //!
 //! That goes for what is known too: a deployment of ours that a stream names is looked at once for each block that is claimed,
-//! and the stream pays for it. What is due on our own account (a deadline, a tenant's manifest, an effect's end) never waits.
+//! and the stream pays for it, until the chain bears it out: what was true costs nothing, so that a busy market is not taken
+//! for a liar. What is due on our own account (a deadline, a tenant's manifest, an effect's end) never waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
 
 use super::{
-    Error, Provider, deployment,
+    Error, Provider,
+    deployment::{self, DeploymentRecord},
     port::{ChainError, Loaded, Subject, Tip},
 };
-use crate::domain::{BidState, DeploymentId, Height};
+use crate::{
+    bidengine::order::OrderPhase,
+    domain::{BidState, DeploymentId, Height, OrderId},
+};
 
 /// Reads of the chain that looking at one deployment costs.
 const READS_PER_DEPLOYMENT: u32 = 4;
@@ -58,7 +64,7 @@ impl Provider {
             let now = self.clock.now();
             let (known, hints): (Vec<Loaded>, Vec<Loaded>) =
                 hints.into_iter().partition(|hint| hint.state.is_some());
-            proven.extend(self.worth_a_look(&name, known, limit, now).await?);
+            proven.extend(self.worth_a_look(&name, known, tip, limit, now).await?);
             if hints.is_empty() {
                 continue;
             }
@@ -71,7 +77,7 @@ impl Provider {
                 match self.list_what_matters(&hints, tip).await {
                     Ok(listed) => {
                         let (found, lies) = self.compare(hints, &listed).await?;
-                        proven.extend(found);
+                        proven.extend(found.into_iter().map(borne_out));
                         forgotten += lies;
                     }
                     Err(error) => {
@@ -91,6 +97,7 @@ impl Provider {
         &self,
         stream: &str,
         known: Vec<Loaded>,
+        tip: &Tip,
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Loaded>, Error> {
@@ -100,6 +107,22 @@ impl Provider {
         let old: Vec<_> = old.into_iter().map(|known| known.claim).collect();
         self.store.forget(&old).await?;
         let mut worth = Vec::new();
+        let mut new = new;
+        if new.len() > PROVE_ALONE
+            && self.store.spend(stream, READS_PER_PROOF, limit, now).await?.granted
+        {
+            match self.list_what_matters(&new, tip).await {
+                Ok(listed) => {
+                    let (shown, quiet): (Vec<Loaded>, Vec<Loaded>) =
+                        new.into_iter().partition(|known| listed.shows_change_of(known));
+                    worth.extend(shown.into_iter().map(borne_out));
+                    new = quiet;
+                }
+                Err(error) => {
+                    tracing::warn!(%stream, error = %error, "what a stream says could not be compared");
+                }
+            }
+        }
         let mut later = Vec::new();
         for known in new {
             let reads = match known.claim.subject {
@@ -169,11 +192,20 @@ impl Provider {
         let orders = self.chain.open_orders(at_least).await?;
         let bids = self.chain.provider_bids(&self.address, BidState::Open, at_least).await?;
         let leases = self.chain.provider_leases(&self.address, at_least).await?;
-        let mut matters: BTreeSet<DeploymentId> =
-            orders.value.iter().map(|order| order.id.deployment().clone()).collect();
-        matters.extend(bids.value.iter().map(|bid| bid.id.order.deployment().clone()));
-        matters.extend(leases.value.iter().map(|lease| lease.id.deployment().clone()));
-        Ok(Listed { matters, at: deployment::lowest([orders.at, bids.at, leases.at]) })
+        let at = deployment::lowest([orders.at, bids.at, leases.at]);
+        Ok(Listed {
+            open: orders.value.into_iter().map(|order| order.id).collect(),
+            bids: bids.value.into_iter().map(|bid| bid.id.order).collect(),
+            leases: leases.value.into_iter().map(|lease| lease.id.order).collect(),
+            at,
+        })
+    }
+
+    /// Gives a stream back what a look cost that showed its word to be true.
+    pub(super) async fn refund(&self, stream: &str) {
+        if let Some(held) = self.prepaid.lock().await.get_mut(stream) {
+            held.reads = held.reads.saturating_add(READS_PER_DEPLOYMENT).min(PREPAID);
+        }
     }
 
     async fn compare(
@@ -186,7 +218,7 @@ impl Provider {
         let mut lies = Vec::new();
         for hint in hints {
             let matters = match &hint.claim.subject {
-                Subject::Deployment(id) => listed.matters.contains(id),
+                Subject::Deployment(id) => listed.names(id),
                 _ => true,
             };
             if matters {
@@ -204,10 +236,55 @@ impl Provider {
     }
 }
 
-/// Deployments with an open order, or with a bid or lease of ours, as of one height.
+/// Open orders, and the orders that we have an open bid on or a lease of, as of one height.
 struct Listed {
-    matters: BTreeSet<DeploymentId>,
+    open: BTreeSet<OrderId>,
+    bids: BTreeSet<OrderId>,
+    leases: BTreeSet<OrderId>,
     at: Height,
+}
+
+impl Listed {
+    /// Whether anything of a deployment is in the lists.
+    fn names(&self, id: &DeploymentId) -> bool {
+        [&self.open, &self.bids, &self.leases]
+            .into_iter()
+            .any(|listed| listed.iter().any(|order| order.deployment() == id))
+    }
+
+    /// Whether the lists and the rows of a known deployment tell of different things. A change that stands in no list, such
+    /// as another hash, is not seen here.
+    fn shows_change_of(&self, known: &Loaded) -> bool {
+        let (Subject::Deployment(id), Some(state)) = (&known.claim.subject, &known.state) else {
+            return false;
+        };
+        let Ok(record) = DeploymentRecord::deserialize(state) else { return true };
+        let of_another = |order: &&OrderId| !record.orders.contains_key(*order);
+        self.open.iter().filter(|order| order.deployment() == id).any(|order| of_another(&order))
+            || record.orders.values().any(|order| {
+                let (open, bid, lease) = (
+                    self.open.contains(&order.id),
+                    self.bids.contains(&order.id),
+                    self.leases.contains(&order.id),
+                );
+                match order.phase {
+                    OrderPhase::Seen | OrderPhase::Declined => !open || lease,
+                    OrderPhase::Bidding => bid || lease || !open,
+                    OrderPhase::Open { .. } | OrderPhase::CloseWanted { .. } => !bid || lease,
+                    OrderPhase::Won => {
+                        let runs =
+                            order.lease.as_ref().is_some_and(|lease| lease.state.is_running());
+                        runs != lease
+                    }
+                    OrderPhase::Lost | OrderPhase::Done => bid || lease,
+                }
+            })
+    }
+}
+
+/// A hint that the chain itself bears out is nobody's word any more, and nobody pays for it.
+fn borne_out(hint: Loaded) -> Loaded {
+    Loaded { hinted_by: None, ..hint }
 }
 
 /// The height that the last look at a known subject showed.

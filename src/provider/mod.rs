@@ -21,6 +21,7 @@ mod agree;
 pub mod deployment;
 pub mod error;
 pub mod funnel;
+pub mod held;
 mod hint;
 pub mod ingest;
 pub mod intent;
@@ -92,8 +93,8 @@ pub struct Provider {
     tip: Mutex<Option<(Timestamp, Tip)>>,
     /// Held while this process signs and sends.
     sending: Mutex<()>,
-    /// Held from reading the reservations to the commit that changes them.
-    reserving: Mutex<()>,
+    /// The reservations as this process knows them; held from looking at them to the commit that changes them.
+    held: Mutex<held::Held>,
     /// Reads that were taken out of streams' budgets and not used yet; lost with the process, which errs on the safe side.
     prepaid: Mutex<BTreeMap<String, hint::Prepaid>>,
     /// When the last pass of steps began, by the host's clock in microseconds; far ahead before the first.
@@ -153,7 +154,7 @@ impl Provider {
             inventory_read: Mutex::default(),
             tip: Mutex::new(None),
             sending: Mutex::new(()),
-            reserving: Mutex::new(()),
+            held: Mutex::default(),
             prepaid: Mutex::new(BTreeMap::new()),
             last_pass: AtomicI64::new(i64::MAX),
             chain_name: OnceCell::new(),

@@ -11,8 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Error, Kind, Provider,
     deployment::{self, Advanced, DeploymentRecord, Facts},
+    held::Held,
     hint::{next_of, soon},
-    port::{Committed, Loaded, Reservations, Subject, Tip},
+    port::{Committed, Loaded, Subject, Tip},
     reconcile::ProviderRecord,
 };
 use crate::domain::{
@@ -210,20 +211,32 @@ impl Provider {
         // Of many that decide at once all but one would lose the comparison and decide again; so those of one process take
         // turns, each with the reservations as they are. What another process reserved meanwhile is found
         // by the comparison.
-        let _turn = self.reserving.lock().await;
-        if before.is_some() || facts.registration.is_some() {
-            facts.reservations = self.store.reservations().await?;
+        let mut held = self.held.lock().await;
+        if let Some(read) = self.store.reservations_unless(held.version()).await? {
+            *held = Held::from(read);
         }
+        facts.reservations = held.clone();
         loop {
-            let Advanced { commit, unobserved, .. } =
+            let Advanced { record, commit, unobserved, .. } =
                 deployment::advance(before.clone(), &facts, &settings);
             match self.store.commit(&loaded.claim, self.clock.now(), &commit).await? {
-                Committed::Done if unobserved => {
-                    self.waits_for_inventory(id).await;
+                Committed::Done => {
+                    held.follow(&commit);
+                    if let Some(stream) = &loaded.hinted_by
+                        && deployment::tells_news(before.as_ref(), record.as_ref())
+                    {
+                        self.refund(stream).await;
+                    }
+                    if unobserved {
+                        self.waits_for_inventory(id).await;
+                    }
                     break;
                 }
-                Committed::Done | Committed::Fenced => break,
-                Committed::CapacityChanged(reservations) => facts.reservations = reservations,
+                Committed::Fenced => break,
+                Committed::CapacityChanged(reservations) => {
+                    *held = Held::from(reservations);
+                    facts.reservations = held.clone();
+                }
             }
         }
         Ok(())
@@ -275,7 +288,7 @@ impl Provider {
             registration,
             inventory,
             // Read when its turn comes.
-            reservations: Reservations::default(),
+            reservations: Held::default(),
             paused: self.paused().await?,
             restore,
             statuses,

@@ -62,6 +62,18 @@ pub(super) async fn reservations(
     })
 }
 
+/// The reservations, when they are others than those of this version.
+pub(super) async fn reservations_unless(
+    connection: &mut SqliteConnection,
+    version: u64,
+) -> Result<Option<Reservations>, Failure> {
+    let current: i64 = query_scalar(sql::RESERVATIONS_VERSION).fetch_one(&mut *connection).await?;
+    if unsigned(current) == version {
+        return Ok(None);
+    }
+    reservations(connection).await.map(Some)
+}
+
 /// The reservations as they are, when the commit reserves on others.
 pub(super) async fn capacity_changed(
     connection: &mut SqliteConnection,
@@ -76,8 +88,7 @@ pub(super) async fn capacity_changed(
                 .to_owned(),
         ));
     };
-    let current = reservations(connection).await?;
-    Ok((current.version != computed_on).then_some(current))
+    reservations_unless(connection, computed_on).await
 }
 
 async fn reserve(
@@ -242,6 +253,13 @@ async fn claim_hostnames(
 impl Sqlite {
     pub(super) async fn read_reservations(&self) -> Result<Reservations, Failure> {
         reservations(&mut *self.read().await?).await
+    }
+
+    pub(super) async fn read_reservations_unless(
+        &self,
+        version: u64,
+    ) -> Result<Option<Reservations>, Failure> {
+        reservations_unless(&mut *self.read().await?, version).await
     }
 
     pub(super) async fn accept_manifest(

@@ -288,6 +288,12 @@ impl Store for Sqlite {
             .map_err(|failure| failure.while_doing("read the reservations"))
     }
 
+    async fn reservations_unless(&self, version: u64) -> Result<Option<Reservations>, StoreError> {
+        self.read_reservations_unless(version)
+            .await
+            .map_err(|failure| failure.while_doing("read the reservations"))
+    }
+
     async fn store_manifest(
         &self,
         manifest: &ManifestRow,

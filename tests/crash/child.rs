@@ -28,14 +28,18 @@ use crate::{
 pub(crate) const ROLE: &str = "CRASH_ROLE";
 /// The test that is the child.
 pub(crate) const TEST: &str = "child::the_process_that_other_tests_start";
-/// Between blocks of every world here.
-const BLOCK: Duration = Duration::from_millis(50);
-
 /// What a child is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Ledger and cluster, kept in this folder.
-    World { data: PathBuf },
+    World {
+        /// The folder.
+        data: PathBuf,
+        /// Where it listens on loopback.
+        port: u16,
+        /// Milliseconds between blocks.
+        block_ms: u64,
+    },
     /// `lessor serve` with places.
     Gateway {
         /// The settings file.
@@ -58,7 +62,9 @@ fn the_process_that_other_tests_start() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match serde_json::from_str(&role).unwrap() {
-        Role::World { data } => runtime.block_on(be_world(&data)),
+        Role::World { data, port, block_ms } => {
+            runtime.block_on(be_world(&data, port, Duration::from_millis(block_ms)));
+        }
         Role::Gateway { config, phase, dies } => {
             runtime.block_on(be_gateway(&config, &phase, dies.as_deref()));
         }
@@ -79,7 +85,7 @@ fn orders() -> mpsc::UnboundedReceiver<String> {
     receiver
 }
 
-async fn be_world(data: &Path) {
+async fn be_world(data: &Path, port: u16, block_interval: Duration) {
     let cluster = cluster::Settings {
         ready_min_ms: 10,
         ready_max_ms: 80,
@@ -87,8 +93,8 @@ async fn be_world(data: &Path) {
         log_every_ms: 60_000,
         ..cluster::Settings::default()
     };
-    let options = devnet::Options { block_interval: BLOCK, cluster, ..devnet::Options::default() };
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = devnet::Options { block_interval, cluster, ..devnet::Options::default() };
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let running = devnet::start(data, listen, options).await.unwrap();
     say(&format!("world {} {}", running.rpc_url(), running.cluster_url()));
     let mut orders = orders();

@@ -13,7 +13,8 @@
 //! | `world`, `life` | one world, and a tenant's life in it, phase by phase |
 //! | `judge` | what must be true at the end |
 //! | `served` | `lessor serve` itself, and deliveries by hand |
-//! | `kill_points`, `moments`, `troubles`, `clock` | the tests |
+//! | `wire` | what is between the provider and its node, and breaks |
+//! | `kill_points`, `moments`, `troubles`, `clock`, `reseal`, `outages` | the tests |
 //!
 //! Those that take minutes are ignored here and run by `tests/run`, by name.
 #![expect(
@@ -28,11 +29,14 @@ mod judge;
 mod kill_points;
 mod life;
 mod moments;
+mod outages;
 mod points;
 mod ports;
 mod process;
+mod reseal;
 mod served;
 #[path = "../it/support.rs"]
 mod support;
 mod troubles;
+mod wire;
 mod world;

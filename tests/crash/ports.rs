@@ -96,6 +96,7 @@ port!(Store {
     stuck(failures: u32, after: Option<&str>, limit: u32) -> Result<Page<StuckRow>, StoreError>;
     try_now(subject: &Subject, now: Timestamp) -> Result<bool, StoreError>;
     reservations() -> Result<Reservations, StoreError>;
+    reservations_unless(version: u64) -> Result<Option<Reservations>, StoreError>;
     store_manifest(manifest: &ManifestRow, leases: &[LeaseId], hostnames: &[HostnameClaim], now: Timestamp) -> Result<ManifestStored, StoreError>;
     manifests(deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;
     hostnames(lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;

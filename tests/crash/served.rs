@@ -65,8 +65,7 @@ impl Served {
 
     /// Asks it to end.
     pub(crate) fn ask_to_end(&self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.process.signal("TERM");
     }
 
     /// Waits until it has ended well. Returns how long that took.

@@ -36,6 +36,8 @@ use crate::{
 pub(crate) const STREAM: &str = "dev";
 /// How long anything that is waited for may take on a machine that does much else.
 pub(crate) const LIMIT: Duration = Duration::from_mins(4);
+/// Between the blocks of most worlds.
+const BLOCK: Duration = Duration::from_millis(50);
 /// The operator's token.
 const TOKEN: &str = "an-operator-of-the-crash-tests";
 
@@ -48,8 +50,11 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     store: String,
     relay: Option<Relay>,
+    /// Where the gateway and the relay reach the node.
+    reached: String,
+    role: Role,
     // Ends with the world.
-    _process: Process,
+    process: Process,
 }
 
 struct Relay {
@@ -58,8 +63,20 @@ struct Relay {
     task: JoinHandle<()>,
 }
 
+/// Starts the world's process. Returns it, and where its node and its cluster answer.
+fn start(role: &Role, folder: &Path) -> (Process, String, String) {
+    let mut process = Process::role(role, &folder.join("world.log"));
+    let mut lines = said(process.stdout.take().unwrap());
+    let line = lines.next().expect("the world starts");
+    // The test harness in it writes too, and fails when nobody reads.
+    std::thread::spawn(move || lines.for_each(drop));
+    let parts: Vec<&str> = line.split(' ').collect();
+    let ["world", node, cluster] = parts[..] else { panic!("{line}") };
+    (process, node.to_owned(), cluster.to_owned())
+}
+
 /// A port that nobody listens on and that no outgoing connection takes while the gateway is away.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     // Below the range from which the system takes ports for outgoing connections.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -78,27 +95,33 @@ impl World {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("lessor-crash-").tempdir_in(parent).unwrap();
-        Self::in_folder(folder, more)
+        Self::in_folder(folder, BLOCK, more)
     }
 
-    fn in_folder(folder: TempDir, more: &str) -> Self {
+    /// A world with blocks as far apart as this, where whatever is between the provider and its node can be watched.
+    pub(crate) fn paced(block: Duration) -> Self {
+        let folder = tempfile::Builder::new().prefix("lessor-crash-").tempdir().unwrap();
+        Self::in_folder(folder, block, "")
+    }
+
+    fn in_folder(folder: TempDir, block: Duration, more: &str) -> Self {
         support::install_tls();
-        let role = Role::World { data: folder.path().join("world") };
-        let mut process = Process::role(&role, &folder.path().join("world.log"));
-        let mut lines = said(process.stdout.take().unwrap());
-        let line = lines.next().expect("the world starts");
-        // The test harness in it writes too, and fails when nobody reads.
-        std::thread::spawn(move || lines.for_each(drop));
-        let parts: Vec<&str> = line.split(' ').collect();
-        let ["world", node, cluster] = parts[..] else { panic!("{line}") };
+        let role = Role::World {
+            data: folder.path().join("world"),
+            port: free_port(),
+            block_ms: u64::try_from(block.as_millis()).unwrap(),
+        };
+        let (process, node, cluster) = start(&role, folder.path());
         let world = Self {
-            node: node.to_owned(),
-            cluster: cluster.to_owned(),
+            reached: node.clone(),
+            node,
+            cluster,
+            role,
+            process,
             url: format!("http://127.0.0.1:{}", free_port()),
             http: reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap(),
             store: "lessor.db".to_owned(),
             relay: None,
-            _process: process,
             folder,
         };
         world.write_settings(more);
@@ -144,10 +167,37 @@ backfill_after_s = 1
 "#,
             public = self.url.strip_prefix("http://").unwrap(),
             store = self.store().display(),
-            node = self.node,
+            node = self.reached,
             cluster = self.cluster,
         );
         std::fs::write(self.config(), settings).unwrap();
+    }
+
+    /// From the next start on the gateway and the relay reach the node under this address.
+    pub(crate) fn reach_node_at(&mut self, url: &str) {
+        let before = format!("node = \"{}\"", self.reached);
+        let settings = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), settings.replace(&before, &format!("node = \"{url}\"")))
+            .unwrap();
+        url.clone_into(&mut self.reached);
+    }
+
+    /// Sends the node a signal, such as `STOP`.
+    pub(crate) fn signal_node(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Ends the node as its operator does.
+    pub(crate) async fn stop_node(&mut self) {
+        drop(self.process.stdin.take());
+        support::eventually("the node ends", LIMIT, async || self.process.ended()).await;
+    }
+
+    /// Starts the node again, with what it had and where it was.
+    pub(crate) fn start_node(&mut self) {
+        let (process, node, _) = start(&self.role, self.folder.path());
+        assert_eq!(node, self.node);
+        self.process = process;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -188,7 +238,7 @@ backfill_after_s = 1
 
     /// Starts the relay where it stopped, or with the first block.
     pub(crate) fn start_relay(&mut self) {
-        let mut settings = relay::Settings::new(self.node.parse().unwrap(), self.path("relay"));
+        let mut settings = relay::Settings::new(self.reached.parse().unwrap(), self.path("relay"));
         settings.sinks.push(relay::SinkSettings {
             stream: STREAM.to_owned(),
             url: format!("{}/webhooks/{STREAM}", self.url).parse().unwrap(),

@@ -23,7 +23,7 @@ const TOGETHER: u64 = 100;
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub(super) async fn measure(lessor: &Path) -> anyhow::Result<()> {
     let world = World::new(Duration::from_secs(1)).await?;
-    let gateway = world.serve(lessor, &[])?;
+    let gateway = world.serve_one_stream(lessor)?;
     let relay = world.relay(&gateway.url)?;
     let http = http_client()?;
     // Idle means that it has looked at chain and cluster, hears its stream, and nothing happens.

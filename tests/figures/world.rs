@@ -179,6 +179,15 @@ impl World {
         Ok(Gateway { process, url })
     }
 
+    /// A gateway as a process that expects the relay's stream alone: it hears all that it waits for.
+    pub(super) fn serve_one_stream(&self, lessor: &Path) -> anyhow::Result<Gateway> {
+        let mut environment = self.environment();
+        environment.0.retain(|(name, _)| !name.contains("STREAMS__S"));
+        let mut process = Process::spawn(lessor, &["serve"], &environment, &self.log())?;
+        let url = process.url()?;
+        Ok(Gateway { process, url })
+    }
+
     /// The reference indexer, from the newest block on, towards a gateway.
     pub(super) fn relay(&self, gateway: &str) -> anyhow::Result<Relaying> {
         let data = self.folder.path().join("relay");

@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{Bid, BidState, CloseReason, Height, Order, OrderId},
     provider::{
+        held::Held,
         intent::{self, ChainIntent, ClusterIntent},
         port::{
             AuditLine, Commit, Effect, EffectKind, EffectState, NewEffect, Reservation, Subject,
@@ -38,7 +39,7 @@ pub(super) struct Step<'a> {
     read_again: Option<Height>,
     unobserved: bool,
     wake_at: Option<Timestamp>,
-    pub(super) reservations: Vec<Reservation>,
+    pub(super) reservations: Held,
 }
 
 impl<'a> Step<'a> {
@@ -51,7 +52,6 @@ impl<'a> Step<'a> {
         if let Some(deployment) = &facts.deployment {
             record.hash = Some(deployment.hash.clone());
         }
-        let reservations = facts.reservations.held.clone();
         Self {
             facts,
             settings,
@@ -60,7 +60,7 @@ impl<'a> Step<'a> {
             read_again: None,
             unobserved: false,
             wake_at: None,
-            reservations,
+            reservations: facts.reservations.clone(),
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a> Step<'a> {
                 &id.bid(&self.facts.provider),
                 record.dead_closes,
             )),
-            reserved: self.reservations.iter().any(|held| held.order == *id),
+            reserved: self.reservations.contains(id),
         }
     }
 
@@ -211,7 +211,7 @@ impl<'a> Step<'a> {
             }
             order::Effect::Reserve => self.reserve_for_bid(record, on_chain),
             order::Effect::ReleaseReservation => {
-                self.reservations.retain(|held| held.order != record.id);
+                self.reservations.release(&record.id);
                 self.commit.release.push(record.id.clone());
             }
             // A bid follows its decision, the lease is taken up by `Step::lease`, and deadlines follow from the phases.
@@ -313,9 +313,9 @@ impl<'a> Step<'a> {
             leased,
             applied_at: None,
         };
-        self.reservations.push(reservation.clone());
+        self.reservations.reserve(reservation.clone());
         self.commit.reserve.push(reservation);
-        self.commit.reservations_version = Some(self.facts.reservations.version);
+        self.commit.reservations_version = Some(self.facts.reservations.version());
     }
 
     /// What the bid engine decides on; `None` while something that it needs was not read.

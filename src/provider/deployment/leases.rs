@@ -107,7 +107,7 @@ impl<'a> Step<'a> {
         if !lease.state.is_running() {
             return;
         }
-        if self.reservations.iter().any(|held| held.order == record.id) {
+        if self.reservations.contains(&record.id) {
             self.commit.leased.push(record.id.clone());
         }
         self.audit(
@@ -152,7 +152,7 @@ impl<'a> Step<'a> {
     /// A lease that runs without a reservation (a restored store) gets one as soon as the cluster says what it has. The
     /// lease is there whatever fits, so when it fits nowhere that is kept too.
     fn hold_lease(&mut self, record: &OrderRecord, lease: &LeaseRecord) {
-        let is_held = self.reservations.iter().any(|held| held.order == record.id);
+        let is_held = self.reservations.contains(&record.id);
         let compared = self.facts.restore.is_none_or(|restore| lease.is_compared(restore.number));
         if !lease.state.is_running() || is_held || !compared {
             return;
@@ -221,7 +221,7 @@ impl<'a> Step<'a> {
                 self.want_in_cluster(key, &ClusterIntent::Teardown { lease: lease.id.clone() });
             }
             lease::Effect::Release => {
-                self.reservations.retain(|held| held.order != record.id);
+                self.reservations.release(&record.id);
                 self.commit.release.push(record.id.clone());
                 self.commit.release_hostnames.push(lease.id.clone());
             }

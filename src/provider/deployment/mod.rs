@@ -17,8 +17,9 @@ use self::advance::Step;
 pub use self::earnings::Earnings;
 use super::{
     funnel::reached,
+    held::Held,
     lease::{self, LeaseRecord},
-    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Reservations, Restore},
+    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Restore},
     settings::Settings,
 };
 use crate::{
@@ -115,7 +116,7 @@ pub struct Facts {
     /// What the cluster can hold.
     pub inventory: ObservedInventory,
     /// What is reserved.
-    pub reservations: Reservations,
+    pub reservations: Held,
     /// Why bidding is paused.
     pub paused: Option<String>,
     /// The restore that the rows come from.
@@ -160,6 +161,27 @@ pub struct Advanced {
     pub read_again: Option<Height>,
     /// Something waits for an observation that was missing or too old.
     pub unobserved: bool,
+}
+
+/// Whether the chain showed something that the record from before did not have.
+#[must_use]
+pub fn tells_news(before: Option<&DeploymentRecord>, after: Option<&DeploymentRecord>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else {
+        return before.is_some() != after.is_some();
+    };
+    let shown = |record: &OrderRecord| {
+        let bid = record.bid.as_ref().map(|bid| bid.state);
+        let lease = record.lease.as_ref().map(|lease| lease.state);
+        (record.created_at, bid, lease)
+    };
+    before.hash != after.hash
+        || before.orders.len() != after.orders.len()
+        || after.orders.values().any(|order| {
+            before
+                .orders
+                .get(&order.id)
+                .is_none_or(|known| shown(known) != shown(order) || known.phase != order.phase)
+        })
 }
 
 impl DeploymentRecord {

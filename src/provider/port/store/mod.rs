@@ -308,6 +308,8 @@ pub trait Store: Send + Sync {
 
     /// All reservations.
     async fn reservations(&self) -> Result<Reservations, StoreError>;
+    /// All reservations, or `None` while they are those of this version.
+    async fn reservations_unless(&self, version: u64) -> Result<Option<Reservations>, StoreError>;
     /// Stores a manifest with the hostnames it claims, replacing those that its leases held, and wakes the deployment.
     async fn store_manifest(
         &self,
