@@ -4,6 +4,7 @@
 //! the worst kind of default. A value that is not allowed is an error that says where it was given and what is allowed.
 
 mod chain;
+mod cluster;
 mod given;
 
 #[cfg(test)]
@@ -15,8 +16,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub use self::chain::{Chain, Key};
 use self::given::Origins;
+pub use self::{
+    chain::{Chain, Key},
+    cluster::Cluster,
+};
 use crate::{
     bidengine::{Policy, Prices},
     domain::{Coin, Price},
@@ -159,17 +163,6 @@ pub struct Seal {
     pub key_file: String,
 }
 
-/// `[cluster]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
-pub struct Cluster {
-    pub kind: String,
-    pub url: String,
-    pub public_hostname: String,
-    pub inventory_max_age_s: u32,
-}
-
 /// `[bid]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,7 +272,14 @@ const STREAM_KEYS: [&str; 9] = [
     "backfill_blocks",
 ];
 /// Tables whose keys are the operator's own words, or that may be left out key by key.
-const FREE_TABLES: [&str; 2] = ["prices.storage", "prices.gpu"];
+const FREE_TABLES: [&str; 6] = [
+    "prices.storage",
+    "prices.gpu",
+    "cluster.kubernetes.storage",
+    "cluster.kubernetes.runtime_classes.gpu",
+    "cluster.kubernetes.runtime_classes.tee",
+    "cluster.kubernetes.nodes.gpu_resources",
+];
 /// Keys that have no default and so do not stand in the compiled-in file.
 const OPTIONAL: [&str; 8] = [
     "policy.max_order.cpu_milli",
@@ -324,6 +324,10 @@ impl Settings {
         }
         given::check_numbers(&merged, &origins)?;
         let settings: Self = given::read(merged, &origins)?;
+        if let Some((key, detail)) = settings.cluster.kubernetes.faults().into_iter().next() {
+            let key = format!("cluster.kubernetes.{key}");
+            return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
+        }
         let Store { keep_days, audit_keep_days, .. } = settings.store;
         if audit_keep_days < keep_days {
             let key = "store.audit_keep_days".to_owned();
@@ -371,6 +375,7 @@ impl Settings {
                 ("key", format!("{:?}", of.key)),
                 ("cluster.kind", of.cluster.kind.clone()),
                 ("cluster.url", of.cluster.url.clone()),
+                ("cluster.kubernetes", format!("{:?}", of.cluster.kubernetes)),
                 ("log", format!("{:?}", of.log)),
                 ("streams' pull_url", format!("{:?}", of.pull_urls())),
             ]

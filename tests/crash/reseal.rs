@@ -36,7 +36,8 @@ fn row(tenant: &Tenant, dseq: u64) -> ManifestRow {
 
 /// How many rows each key has sealed, most first.
 async fn rows_by_key(connection: &mut SqliteConnection) -> Vec<(String, i64)> {
-    const COUNTS: &str = "SELECT sealed_by, count(*) FROM manifests GROUP BY sealed_by ORDER BY 2 DESC";
+    const COUNTS: &str =
+        "SELECT sealed_by, count(*) FROM manifests GROUP BY sealed_by ORDER BY 2 DESC";
     sqlx::query_as(COUNTS).fetch_all(connection).await.unwrap()
 }
 
