@@ -121,6 +121,7 @@ pub struct Metrics {
     /// Reservations that are held.
     reservations: Gauge,
     /// The node's newest block.
+    teardowns_held: Gauge,
     chain_height: Gauge,
     /// How many blocks an indexer is behind the node.
     stream_lag: Family<StreamLabels, Gauge>,
@@ -147,6 +148,7 @@ impl Default for Metrics {
             events: Family::default(),
             orders: Family::default(),
             reservations: Gauge::default(),
+            teardowns_held: Gauge::default(),
             chain_height: Gauge::default(),
             stream_lag: Family::default(),
             stream_silence: Family::default(),
@@ -180,6 +182,11 @@ impl Metrics {
             "reservations_held",
             "Reservations that are held",
             self.reservations.clone(),
+        );
+        registry.register(
+            "teardowns_held",
+            "1 while workloads of leases that ended are not removed, until an operator agrees",
+            self.teardowns_held.clone(),
         );
         registry.register("chain_height", "The node's newest block", self.chain_height.clone());
         registry.register(
@@ -240,6 +247,9 @@ impl Metrics {
         }
         if let Ok(held) = provider.store.reservations().await {
             self.reservations.set(i64::try_from(held.held.len()).unwrap_or(i64::MAX));
+        }
+        if let Ok(breaker) = provider.store.breaker().await {
+            self.teardowns_held.set(i64::from(breaker.held_since.is_some()));
         }
         let Ok(streams) = views::streams(provider).await else { return };
         let now = provider.clock.now();

@@ -51,6 +51,12 @@ export async function maintain(state, reason) {
   await refresh("overview");
 }
 
+/** Lets workloads be removed that are held. */
+export async function agreeToTeardowns() {
+  await mutate("POST", "/v1/maintenance/teardowns", {});
+  await refresh("overview");
+}
+
 /** @param {string} stream @param {{ from: number, to: number }} range both included */
 export async function backfill(stream, range) {
   await mutate("POST", `/v1/streams/${encodeURIComponent(stream)}/backfill`, range);

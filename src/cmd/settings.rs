@@ -428,6 +428,7 @@ impl Settings {
             withdraw_every: timeout(self.chain.withdraw_every_s),
             gas_price: Price { denom: self.chain.gas_denom.clone(), amount: self.chain.gas_price },
             inventory_max_age: seconds(self.cluster.inventory_max_age_s),
+            teardown_limit: Some(self.cluster.teardowns_in_ten_minutes).filter(|most| *most > 0),
             registration_max_age: seconds(self.bid.registration_max_age_s),
             reconcile_every: seconds(self.worker.reconcile_every_s),
             claim_ttl: seconds(self.worker.claim_ttl_s),

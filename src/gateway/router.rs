@@ -93,6 +93,7 @@ fn operator() -> Routes {
         .routes(routes!(r::stuck::retry))
         .routes(routes!(r::funnel::get))
         .routes(routes!(r::maintenance::get, r::maintenance::put))
+        .routes(routes!(r::maintenance::agree))
         .routes(routes!(r::session::open, r::session::get, r::session::end))
         .routes(routes!(r::stream::follow))
         .routes(routes!(r::policy::get, r::policy::put))

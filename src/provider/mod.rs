@@ -18,6 +18,7 @@
 
 pub mod account;
 mod agree;
+mod breaker;
 pub mod deployment;
 pub mod error;
 pub mod funnel;

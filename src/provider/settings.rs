@@ -32,6 +32,8 @@ pub struct Settings {
     pub gas_price: crate::domain::Price,
     /// How old an inventory may be when an order is placed on it.
     pub inventory_max_age: SignedDuration,
+    /// More teardowns in ten minutes wait for an operator; `None` for any number.
+    pub teardown_limit: Option<u32>,
     /// How old a registration (own provider record, audits, parameters, balances) may be when an order is judged by it.
     pub registration_max_age: SignedDuration,
     /// How often open orders, own bids and own leases are compared with the chain, whatever the streams say.

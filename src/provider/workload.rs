@@ -26,6 +26,8 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// How often a workload that is going is looked at until it is gone.
 const GOING: SignedDuration = SignedDuration::from_millis(250);
+/// How often a teardown that is held looks whether it may be carried out.
+const HELD: SignedDuration = SignedDuration::from_secs(5);
 
 impl Provider {
     /// Carries out due cluster effects. Returns how many were tried.
@@ -68,6 +70,7 @@ impl Provider {
                 outcome: json!({ "reason": reason, "superseded": true }),
             }),
             Ok(Carried::Going) => self.later("the workload is going", GOING),
+            Ok(Carried::Held(reason)) => self.later(&reason, HELD),
             Err(error) => self.later(&error.to_string(), back_off(effect.attempts)),
         }
     }
@@ -148,6 +151,9 @@ impl Provider {
     }
 
     async fn teardown(&self, lease: &LeaseId) -> Result<Carried, Error> {
+        if let Some(reason) = self.held_teardowns().await? {
+            return Ok(Carried::Held(reason));
+        }
         match self.cluster.teardown(lease).await {
             Ok(true) => Ok(Carried::Done),
             Ok(false) => Ok(Carried::Going),
@@ -169,6 +175,7 @@ fn awaits(record: &DeploymentRecord, lease: &LeaseId, hash: &str) -> bool {
 enum Carried {
     Done,
     Going,
+    Held(String),
     Superseded(String),
     Refused(String),
 }

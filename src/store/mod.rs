@@ -21,12 +21,14 @@
 //! | `reading`, `page` | orders, decisions, observations, audit |
 //! | `watching` | deliveries, and subjects whose steps fail |
 //! | `operator` | the funnel, maintenance, sessions, counts of what changed |
+//! | `breaker` | teardowns that were too many at once |
 //!
 //! The one surprising fact: fences are not counted per subject but for the whole store. A subject can be forgotten and come
 //! back, and a worker that slept through both must still find its fence too old.
 
 mod account;
 pub mod backup;
+mod breaker;
 mod capacity;
 pub mod check;
 mod columns;
@@ -60,12 +62,12 @@ use crate::{
     bidengine::Decision,
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
-        AccountCommit, AccountWork, AuditLine, ChainIdentity, Changes, Claim, Commit, Committed,
-        Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport, EventRow, FunnelRow,
-        HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow, ManifestStored, NewPolicy,
-        Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations,
-        Restore, Session, Spent, Store, StoreError, StreamChange, StreamRow, StreamState, StuckRow,
-        Subject, Sweep, Swept, Totals, Transaction,
+        AccountCommit, AccountWork, AuditLine, Breaker, ChainIdentity, Changes, Claim, Commit,
+        Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport, EventRow,
+        FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow, ManifestStored,
+        NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored,
+        Reservations, Restore, Session, Spent, Store, StoreError, StreamChange, StreamRow,
+        StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
     },
 };
 
@@ -383,6 +385,35 @@ impl Store for Sqlite {
         self.keep_maintenance(maintenance, audit, wake, now)
             .await
             .map_err(|failure| failure.while_doing("keep whether bids are wanted"))
+    }
+
+    async fn breaker(&self) -> Result<Breaker, StoreError> {
+        self.read_breaker().await.map_err(|failure| failure.while_doing("read the breaker"))
+    }
+
+    async fn teardowns_since(&self, since: Timestamp) -> Result<u64, StoreError> {
+        self.count_teardowns(since)
+            .await
+            .map_err(|failure| failure.while_doing("count the teardowns"))
+    }
+
+    async fn hold_teardowns(
+        &self,
+        decided: u64,
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.hold(decided, audit, now)
+            .await
+            .map_err(|failure| failure.while_doing("hold the teardowns"))
+    }
+
+    async fn agree_to_teardowns(
+        &self,
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.agree(audit, now).await.map_err(|failure| failure.while_doing("let teardowns go on"))
     }
 
     async fn open_session(

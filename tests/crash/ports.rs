@@ -16,7 +16,7 @@ use lessor::{
     provider::{
         self,
         port::{
-            Account, AccountCommit, AccountWork, AuditLine, Broadcast, Chain, ChainError,
+            Account, AccountCommit, AccountWork, AuditLine, Breaker, Broadcast, Chain, ChainError,
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
             Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
             Entropy, EventRow, FunnelRow, HostnameClaim, Included, Indexer, Ingested, LeaseStatus,
@@ -110,6 +110,10 @@ port!(Store {
     changes() -> Result<Changes, StoreError>;
     maintenance() -> Result<Maintenance, StoreError>;
     set_maintenance(maintenance: &Maintenance, audit: &AuditLine, wake: &[Subject], now: Timestamp) -> Result<(), StoreError>;
+    breaker() -> Result<Breaker, StoreError>;
+    teardowns_since(since: Timestamp) -> Result<u64, StoreError>;
+    hold_teardowns(decided: u64, audit: &AuditLine, now: Timestamp) -> Result<(), StoreError>;
+    agree_to_teardowns(audit: &AuditLine, now: Timestamp) -> Result<(), StoreError>;
     open_session(session: &Session, most: u32, audit: &AuditLine) -> Result<(), StoreError>;
     session(digest: &[u8; 32]) -> Result<Option<Session>, StoreError>;
     end_session(digest: &[u8; 32], audit: &AuditLine) -> Result<bool, StoreError>;

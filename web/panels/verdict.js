@@ -3,7 +3,7 @@
 import { html } from "../vendor/htm/standalone.module.js";
 import { short, words } from "../format.js";
 import { CopyCurl, Shape, useWork } from "../parts.js";
-import { logOut, maintain } from "../session.js";
+import { agreeToTeardowns, logOut, maintain } from "../session.js";
 import { change, useStore } from "../state.js";
 
 /** @type {Record<string, import("../parts.js").Kind>} */
@@ -21,6 +21,17 @@ function Switch() {
     ${held
       ? html`<button type="button" class="main" disabled=${work.busy} onClick=${work.run}>Resume bidding</button>`
       : html`<button type="button" onClick=${() => change({ dialog: "pause" })}>Pause bidding</button>`}
+    ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
+  </div>`;
+}
+
+/** Shown while more workloads are to be removed than is likely. */
+function Agree() {
+  const { topics, session } = useStore();
+  const work = useWork(agreeToTeardowns);
+  if (!session || topics.overview.data?.reason !== "teardowns_held") return null;
+  return html`<div class="switch">
+    <button type="button" disabled=${work.busy} onClick=${work.run}>Agree to the teardowns</button>
     ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
   </div>`;
 }
@@ -58,6 +69,7 @@ export function Verdict() {
         <p class="verdict-message">${message}</p>
         ${action && html`<p class="verdict-action">${action}</p>`}
       </div>
+      <${Agree} />
       <${Switch} />
     </div>
     <div class="verdict-meta">

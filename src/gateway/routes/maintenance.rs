@@ -60,6 +60,24 @@ pub async fn put(
     request: Request,
 ) -> Result<Json<MaintenanceView>, Problem> {
     let wish: MaintenanceWish = extract::json(request).await?;
-    let kept = state.provider.set_maintenance(wish.state, &wish.reason, "operator").await?;
-    Ok(Json(kept.into()))
+    state.provider.set_maintenance(wish.state, &wish.reason, "operator").await?;
+    Ok(Json(views::maintenance(&state.provider).await?))
+}
+
+/// Agree to the teardowns that are held.
+///
+/// When more workloads are to be removed within ten minutes than `cluster.teardowns_in_ten_minutes`, none is: they go on
+/// running, keep their capacity, and wait for this. Those that were decided up to now are removed then; it is audited.
+#[utoipa::path(
+    post,
+    path = "/v1/maintenance/teardowns",
+    tag = "operator",
+    operation_id = "agreeToTeardowns",
+    responses((status = 200, description = "They go on.", body = MaintenanceView)),
+    security(("operator" = [])),
+    extensions(("x-problems" = json!(["store_unavailable"]))),
+)]
+pub async fn agree(state: State, _: Operator) -> Result<Json<MaintenanceView>, Problem> {
+    state.provider.agree_to_teardowns("operator").await?;
+    Ok(Json(views::maintenance(&state.provider).await?))
 }

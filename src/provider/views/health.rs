@@ -22,7 +22,7 @@ pub struct Health {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Condition {
-    /// `store`, `draining`, `settings`, `restore`, `chain`, `inventory`, `bidding`, `stream/<name>`.
+    /// `store`, `draining`, `settings`, `restore`, `chain`, `inventory`, `bidding`, `teardowns`, `stream/<name>`.
     #[schema(example = "stream/main")]
     pub name: String,
     /// How it is.
@@ -84,6 +84,7 @@ pub async fn health(provider: &Provider, draining: bool) -> Health {
         conditions.push(chain(provider).await);
         conditions.push(inventory(provider).await);
         conditions.push(bidding(provider).await);
+        conditions.push(teardowns(provider).await);
         conditions.extend(each_stream(provider).await);
     }
     let ready = conditions.iter().all(|condition| condition.verdict != Verdict::Bad);
@@ -167,6 +168,19 @@ async fn bidding(provider: &Provider) -> Condition {
     match signer.trouble() {
         Some(message) => Condition::degraded("bidding", "signer_away", message),
         None => Condition::good("bidding", "open"),
+    }
+}
+
+async fn teardowns(provider: &Provider) -> Condition {
+    let name = "teardowns";
+    let breaker = provider.store.breaker().await.unwrap_or_default();
+    match breaker.held_since {
+        None => Condition::good(name, "go_on"),
+        Some(since) => {
+            let (decided, since) = (breaker.decided, seconds(since));
+            let message = format!("held since {since}, when {decided} were decided in ten minutes");
+            Condition::degraded(name, "held", message)
+        }
     }
 }
 

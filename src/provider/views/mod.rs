@@ -41,7 +41,7 @@ pub use self::{
         ForwardedPortView, LeaseFilter, LeaseView, Manifests, ServiceView, lease, lease_record,
         leases, manifests,
     },
-    maintenance::{MaintenanceView, maintenance},
+    maintenance::{MaintenanceView, TeardownsView, maintenance},
     order::{BidView, DecisionSummaryView, OrderView, bids, decision, orders},
     overview::{
         FreshnessView, Judgement, OverviewView, ProviderVerdict, TotalsView, judge, overview,

@@ -128,7 +128,7 @@ const fn rule(
 }
 
 /// The worst first.
-const RULES: [Rule; 18] = {
+const RULES: [Rule; 19] = {
     use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
     [
         rule(
@@ -153,6 +153,13 @@ const RULES: [Rule; 18] = {
             Degraded,
             "restore_comparing",
             "Wait: nothing is decided before chain and cluster were compared with the rows.",
+        ),
+        rule(
+            "teardowns",
+            "held",
+            Degraded,
+            "teardowns_held",
+            "Look which leases are to end and why; then agree, or find out what closes them.",
         ),
         rule(
             "chain",
@@ -418,7 +425,8 @@ mod tests {
     #[test]
     fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
         type Row = (&'static [(&'static str, &'static str)], ProviderVerdict, &'static str);
-        let table: [Row; 17] = [
+        let table: [Row; 18] = [
+            (&[("teardowns", "held")], Degraded, "teardowns_held"),
             (&[("store", "unavailable")], Degraded, "store_unavailable"),
             (&[("draining", "stopping")], Degraded, "draining"),
             (&[("bidding", "paused")], Paused, "paused"),

@@ -2,6 +2,7 @@
 //! clock of the tests' own, and faults by seed.
 
 mod bids;
+mod breaker;
 mod document;
 mod earnings;
 mod fault;

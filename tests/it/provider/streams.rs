@@ -207,6 +207,33 @@ async fn a_lie_about_known_deployments_costs_no_more_reads_than_the_stream_may()
 }
 
 #[tokio::test]
+async fn what_the_chain_bears_out_costs_a_stream_nothing() {
+    let (mut world, worker) = world_with(|stream| stream.reads_per_minute = 100).await;
+    let mut orders = Vec::new();
+    for _ in 0..30 {
+        orders.push(world.ask("tenant", 100, 1));
+    }
+    world.tell(&worker).await;
+    world.go_on(&worker, 2).await;
+    // Far more than 100 reads in the minute in which the bids were made.
+    for order in &orders {
+        world.close(order.deployment());
+    }
+    world.tell(&worker).await;
+    for order in &orders {
+        assert!(!world.is_reserved(order).await, "{order} is closed and holds nothing");
+    }
+    // One after the other is as good as all at once.
+    for _ in 0..30 {
+        let order = world.order_with_bid(&worker, 100).await;
+        world.close(order.deployment());
+        world.tell(&worker).await;
+        assert!(!world.is_reserved(&order).await, "{order} is closed and holds nothing");
+    }
+    assert_eq!(world.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn while_the_node_has_other_blocks_than_the_stream_bids_go_on_and_no_lease_is_ended() {
     let (mut world, worker) = world_with(|_| {}).await;
     let lease = world.lease(&worker, 1000).await;

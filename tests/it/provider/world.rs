@@ -126,6 +126,7 @@ fn settings() -> Settings {
         withdraw_every: Some(SignedDuration::from_hours(24)),
         gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
         inventory_max_age: SignedDuration::from_secs(10),
+        teardown_limit: None,
         registration_max_age: SignedDuration::from_secs(60),
         reconcile_every: SignedDuration::from_secs(120),
         claim_ttl: SignedDuration::from_secs(30),

@@ -4,6 +4,7 @@
 //! compare, count or sort. Pure functions decide what is written; the store guards: fences, uniqueness of event
 //! identities, of order ids among reservations and of hostnames, and the version of the reservations.
 
+mod breaker;
 mod capacity;
 mod delivery;
 mod effect;
@@ -16,7 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::{capacity::*, delivery::*, effect::*, operator::*, policy::*, subject::*};
+pub use self::{
+    breaker::*, capacity::*, delivery::*, effect::*, operator::*, policy::*, subject::*,
+};
 use super::chain::ChainIdentity;
 use crate::{
     bidengine::Decision,
@@ -366,6 +369,20 @@ pub trait Store: Send + Sync {
         wake: &[Subject],
         now: Timestamp,
     ) -> Result<(), StoreError>;
+    /// Whether teardowns go on.
+    async fn breaker(&self) -> Result<Breaker, StoreError>;
+    /// How many teardowns were decided after then and are not agreed to yet.
+    async fn teardowns_since(&self, since: Timestamp) -> Result<u64, StoreError>;
+    /// Holds teardowns from now on, with its audit line; nothing where they are held already.
+    async fn hold_teardowns(
+        &self,
+        decided: u64,
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Lets teardowns go on, with its audit line; those that were decided up to now do not count any more.
+    async fn agree_to_teardowns(&self, audit: &AuditLine, now: Timestamp)
+    -> Result<(), StoreError>;
     /// Keeps a session, with its audit line. Sessions that have expired and those beyond the newest `most` are forgotten.
     async fn open_session(
         &self,

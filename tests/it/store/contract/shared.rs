@@ -59,6 +59,9 @@ pub(crate) async fn every_change_of_the_reservations_raises_their_version(store:
         }
         step(store, 1, change).await;
         assert_eq!(version(store).await, last, "the same again changes nothing: {change:?}");
+        assert_eq!(store.reservations_unless(last).await.unwrap(), None);
+        let read = store.reservations_unless(last - 1).await.unwrap();
+        assert_eq!(read, Some(store.reservations().await.unwrap()));
     }
     assert_eq!(store.reservations().await.unwrap(), Reservations { version: last, held: vec![] });
 }
