@@ -419,6 +419,7 @@ impl Settings {
             prices: self.prices.clone(),
             bid_timeout: timeout(self.bid.timeout_s),
             manifest_timeout: timeout(self.manifest.timeout_s),
+            failing_limit: timeout(self.cluster.failing_close_s),
             transaction_ttl: seconds(self.chain.transaction_ttl_s),
             messages_together: self.chain.messages_together,
             fee_budget: (self.chain.fee_budget > 0).then(|| Coin {

@@ -90,6 +90,9 @@ pub struct LeaseRecord {
     pub applies: u32,
     /// What the cluster answered last, and when (host's time).
     pub status: Option<(Timestamp, LeaseStatus)>,
+    /// Since when its workload fails, in block time, and when that was seen last; `None` while it does not.
+    #[serde(default)]
+    pub failing: Option<Failing>,
     /// The restore since which the cluster was asked what runs; 0 for none.
     #[serde(default)]
     pub restore: u64,
@@ -106,6 +109,18 @@ pub struct LeaseRecord {
     #[serde(default)]
     pub earnings: Earnings,
 }
+
+/// A workload that fails, in block time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When it was first seen to.
+    pub since: Timestamp,
+    /// When it was last seen to.
+    pub seen_at: Timestamp,
+}
+
+/// A workload that was not looked at for so long may have been well meanwhile: its time begins anew.
+const UNSEEN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is known when a lease is advanced.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +141,8 @@ pub struct Facts<'a> {
     pub status: Option<(Timestamp, Option<&'a LeaseStatus>)>,
     /// How long a tenant has to upload a manifest, in block time; `None` for no limit.
     pub manifest_timeout: Option<SignedDuration>,
+    /// How long a workload may fail, in block time, before its lease is closed; `None` for ever.
+    pub failing_limit: Option<SignedDuration>,
     /// Counts the times that the rows were put back from a backup.
     pub restore: u64,
 }
@@ -195,6 +212,7 @@ impl LeaseRecord {
             applied: None,
             applies: 0,
             status: None,
+            failing: None,
             restore: 0,
             funded_until: None,
             notice_s: lease.reclamation_window_s,
@@ -295,11 +313,19 @@ fn end(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
 /// The chain says that it runs.
 fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     settle_apply(record, facts);
+    watch_health(record, facts);
     if facts.apply == Outcome::Superseded {
         // What the chain says now must be read by a later step: this one may not have seen what the executor saw.
         return Vec::new();
     }
     if let Phase::CloseWanted { reason } = record.phase {
+        return close(record, facts, reason);
+    }
+    if let (Some(failing), Some(limit)) = (record.failing, facts.failing_limit)
+        && failing.seen_at.duration_since(failing.since) >= limit
+    {
+        let reason = CloseReason::Unstable;
+        record.phase = Phase::CloseWanted { reason };
         return close(record, facts, reason);
     }
     // A manifest runs only while it is the one that the chain has the hash of; an older one keeps running until the
@@ -346,6 +372,21 @@ fn settle_apply(record: &mut LeaseRecord, facts: &Facts<'_>) {
             Outcome::Absent | Outcome::Pending => {}
         }
     }
+}
+
+/// Notes since when the workload fails. A cluster that gives no answer says nothing about it, and what the cluster is to blame
+/// for is not the workload's failure.
+fn watch_health(record: &mut LeaseRecord, facts: &Facts<'_>) {
+    let Some((_, answer)) = facts.status else { return };
+    let fails = matches!(record.phase, Phase::Running { .. })
+        && answer.is_some_and(LeaseStatus::is_failing);
+    let now = facts.block_time;
+    record.failing = fails.then(|| match record.failing {
+        Some(failing) if now.duration_since(failing.seen_at) < UNSEEN => {
+            Failing { seen_at: now, ..failing }
+        }
+        _ => Failing { since: now, seen_at: now },
+    });
 }
 
 /// A lease with a notice is closed when the notice is over; the chain refuses it before.

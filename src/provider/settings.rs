@@ -20,6 +20,8 @@ pub struct Settings {
     pub bid_timeout: Option<SignedDuration>,
     /// How long a tenant has to upload a manifest, in block time; `None` for ever.
     pub manifest_timeout: Option<SignedDuration>,
+    /// How long a workload may fail, in block time, before its lease is closed; `None` for ever.
+    pub failing_limit: Option<SignedDuration>,
     /// How long a transaction may take into a block, in block time; the chain allows at most ten minutes.
     pub transaction_ttl: SignedDuration,
     /// How many messages of one kind may share a transaction.

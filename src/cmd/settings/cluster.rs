@@ -14,6 +14,7 @@ pub struct Cluster {
     pub public_hostname: String,
     pub inventory_max_age_s: u32,
     pub teardowns_in_ten_minutes: u32,
+    pub failing_close_s: u32,
     #[serde(default)]
     pub kubernetes: kubernetes::settings::Settings,
 }

@@ -21,6 +21,8 @@ use crate::{
 const READY_LOOK: SignedDuration = SignedDuration::from_secs(60);
 /// How often a lease that is not ready yet is looked at.
 const PENDING_LOOK: SignedDuration = SignedDuration::from_millis(500);
+/// And so soon for so long; later the less often, the longer it fails.
+const FRESH: SignedDuration = SignedDuration::from_mins(1);
 
 impl<'a> Step<'a> {
     pub(super) fn lease(&mut self, id: &OrderId) {
@@ -72,6 +74,7 @@ impl<'a> Step<'a> {
                     .get(&ours)
                     .map(|status| (self.facts.now, status.as_ref())),
                 manifest_timeout: self.settings.manifest_timeout,
+                failing_limit: self.settings.failing_limit,
                 restore: self.facts.restore.map_or(0, |restore| restore.number),
             },
         );
@@ -256,7 +259,7 @@ impl<'a> Step<'a> {
     fn look_at_lease(&mut self, lease: &LeaseRecord) {
         match &lease.phase {
             lease::Phase::Running { .. } | lease::Phase::Refused { .. } => {
-                self.wake_within(if lease.is_ready() { READY_LOOK } else { PENDING_LOOK });
+                self.wake_within(self.pace_of(lease));
             }
             // Its money may run out before anything else happens.
             lease::Phase::AwaitingManifest { .. } | lease::Phase::CloseWanted { .. } => {
@@ -264,6 +267,17 @@ impl<'a> Step<'a> {
             }
             _ => {}
         }
+    }
+
+    /// How soon a workload is looked at again: what comes up now at once, what fails for long as seldom as what runs.
+    fn pace_of(&self, lease: &LeaseRecord) -> SignedDuration {
+        if lease.is_ready() {
+            return READY_LOOK;
+        }
+        let now = self.facts.at.time;
+        let fails_for =
+            lease.failing.map_or(SignedDuration::ZERO, |failing| now.duration_since(failing.since));
+        if fails_for < FRESH { PENDING_LOOK } else { (fails_for / 20).min(READY_LOOK) }
     }
 
     fn absorb_lease(&mut self, lease: &LeaseRecord) {

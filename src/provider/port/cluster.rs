@@ -58,6 +58,20 @@ impl LeaseStatus {
         !self.services.is_empty()
             && self.services.iter().all(|service| service.ready >= service.total)
     }
+
+    /// Whether a service is not ready, and the cluster is not to blame for it.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.services.iter().any(|service| {
+            service.ready < service.total && !service.reason.as_deref().is_some_and(blames_cluster)
+        })
+    }
+}
+
+/// Whether a reason that a service is not ready begins with a word for what its tenant can do nothing about.
+fn blames_cluster(reason: &str) -> bool {
+    const WORDS: [&str; 3] = ["NodeNotReady", "Unschedulable", "NodeLost"];
+    WORDS.iter().any(|word| reason.starts_with(word))
 }
 
 /// One service of a lease.

@@ -492,6 +492,7 @@ fn settings(indexer: &WebhookKey) -> Settings {
         prices: Prices::default(),
         bid_timeout: None,
         manifest_timeout: None,
+        failing_limit: None,
         transaction_ttl: SignedDuration::from_secs(60),
         messages_together: 10,
         fee_budget: None,

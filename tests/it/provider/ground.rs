@@ -32,6 +32,8 @@ pub(super) struct Ground {
     pub(super) running: BTreeMap<LeaseId, Workload>,
     pub(super) applied: Vec<(LeaseId, String)>,
     pub(super) torn_down: Vec<LeaseId>,
+    /// Why no service is ready, while none is.
+    pub(super) failing: Option<&'static str>,
     /// How often the inventory was asked for.
     pub(super) asked: u32,
     pub(super) faults: Faults,
@@ -58,6 +60,7 @@ impl Ground {
             running: BTreeMap::new(),
             applied: Vec::new(),
             torn_down: Vec::new(),
+            failing: None,
             asked: 0,
             faults: Faults::new(seed ^ 0xC1),
             violations: Vec::new(),
@@ -184,7 +187,9 @@ impl Cluster for Window {
 
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
         self.enter("status", &lease.to_string()).await?;
-        Ok(self.ground().running.get(lease).map(|workload| LeaseStatus {
+        let ground = self.ground();
+        let failing = ground.failing;
+        Ok(ground.running.get(lease).map(|workload| LeaseStatus {
             manifest_hash: workload.manifest_hash.clone(),
             services: workload
                 .group
@@ -192,12 +197,12 @@ impl Cluster for Window {
                 .iter()
                 .map(|service| ServiceStatus {
                     name: service.name.clone(),
-                    ready: service.count,
+                    ready: if failing.is_some() { 0 } else { service.count },
                     total: service.count,
                     updated: service.count,
                     generation: 1,
                     hostnames: Vec::new(),
-                    reason: None,
+                    reason: failing.map(str::to_owned),
                 })
                 .collect(),
             forwarded_ports: Vec::new(),

@@ -7,6 +7,7 @@ mod document;
 mod earnings;
 mod fault;
 mod ground;
+mod health;
 mod identity;
 mod lives;
 mod market;

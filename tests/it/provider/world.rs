@@ -120,6 +120,7 @@ fn settings() -> Settings {
         prices: Prices::default(),
         bid_timeout: Some(SignedDuration::from_secs(300)),
         manifest_timeout: Some(SignedDuration::from_secs(300)),
+        failing_limit: None,
         transaction_ttl: SignedDuration::from_secs(60),
         messages_together: 10,
         fee_budget: None,
