@@ -12,7 +12,8 @@ use super::{
     intent::ClusterIntent,
     lease::Phase,
     port::{
-        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, Subject, Workload,
+        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, Subject, Teardown,
+        Workload,
     },
     step::back_off,
 };
@@ -28,6 +29,8 @@ const CONCURRENCY: usize = 8;
 const GOING: SignedDuration = SignedDuration::from_millis(250);
 /// How often a teardown that is held looks whether it may be carried out.
 const HELD: SignedDuration = SignedDuration::from_secs(5);
+/// How often a workload that is going is looked at while the cluster names what it waits for.
+const WAITING: SignedDuration = SignedDuration::from_secs(2);
 
 impl Provider {
     /// Carries out due cluster effects. Returns how many were tried.
@@ -69,7 +72,10 @@ impl Provider {
             Ok(Carried::Superseded(reason)) => EffectReport::Settled(EffectState::Failed {
                 outcome: json!({ "reason": reason, "superseded": true }),
             }),
-            Ok(Carried::Going) => self.later("the workload is going", GOING),
+            Ok(Carried::Going { behind: None }) => self.later("the workload is going", GOING),
+            Ok(Carried::Going { behind: Some(what) }) => {
+                self.later(&format!("the workload is going, after {what}"), WAITING)
+            }
             Ok(Carried::Held(reason)) => self.later(&reason, HELD),
             Err(error) => self.later(&error.to_string(), back_off(effect.attempts)),
         }
@@ -155,8 +161,10 @@ impl Provider {
             return Ok(Carried::Held(reason));
         }
         match self.cluster.teardown(lease).await {
-            Ok(true) => Ok(Carried::Done),
-            Ok(false) => Ok(Carried::Going),
+            Ok(Teardown::Gone) => Ok(Carried::Done),
+            Ok(Teardown::Going { held_by, .. }) => {
+                Ok(Carried::Going { behind: (!held_by.is_empty()).then(|| held_by.join("; ")) })
+            }
             Err(error) if error.kind == ClusterErrorKind::NotFound => Ok(Carried::Done),
             // A teardown that is refused now is asked for again: only "gone" ends it.
             Err(error) => Err(error.into()),
@@ -174,7 +182,7 @@ fn awaits(record: &DeploymentRecord, lease: &LeaseId, hash: &str) -> bool {
 
 enum Carried {
     Done,
-    Going,
+    Going { behind: Option<String> },
     Held(String),
     Superseded(String),
     Refused(String),

@@ -22,7 +22,7 @@ use crate::{
     domain::{LeaseId, inventory::Inventory},
     provider::port::{
         Cluster, ClusterError, ClusterErrorKind, ClusterEvent, LeaseStatus, LogLine, LogQuery,
-        Workload,
+        Teardown, Workload,
     },
 };
 
@@ -120,10 +120,10 @@ impl Cluster for Simulated {
         Self::ask::<api::Applied>(doing, request).await.map(drop)
     }
 
-    async fn teardown(&self, lease: &LeaseId) -> Result<bool, ClusterError> {
+    async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError> {
         let request = self.request(Method::DELETE, &path(lease));
         let torn_down: api::TornDown = Self::ask("tear a lease down", request).await?;
-        Ok(torn_down.gone)
+        Ok(if torn_down.gone { Teardown::Gone } else { Teardown::GOING })
     }
 
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {

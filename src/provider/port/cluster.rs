@@ -176,6 +176,31 @@ pub enum ClusterErrorKind {
     NotFound,
 }
 
+/// How far the workload of a lease has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Teardown {
+    /// The cluster itself says that nothing is left.
+    Gone,
+    /// It is on its way.
+    Going {
+        /// Since when, where the cluster says it.
+        since: Option<Timestamp>,
+        /// What holds it, in the cluster's words: finalizers, conditions. Empty while nothing is known to hold it.
+        held_by: Vec<String>,
+    },
+}
+
+impl Teardown {
+    /// On its way, and nothing holds it.
+    pub const GOING: Self = Self::Going { since: None, held_by: Vec::new() };
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+}
+
 /// A cluster that runs leases.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -183,8 +208,8 @@ pub trait Cluster: Send + Sync {
     async fn inventory(&self) -> Result<Inventory, ClusterError>;
     /// Makes the workload what runs for its lease. Accepted is not yet ready.
     async fn apply(&self, workload: &Workload) -> Result<(), ClusterError>;
-    /// Removes everything of a lease. `true` when nothing of it is left; `false` while it goes.
-    async fn teardown(&self, lease: &LeaseId) -> Result<bool, ClusterError>;
+    /// Removes everything of a lease, and says how far that is. Asking again is harmless.
+    async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError>;
     /// What runs for a lease; `None` when nothing was ever applied or all is gone.
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError>;
     /// Every lease that has something in the cluster.

@@ -20,7 +20,7 @@ pub use chain::{
 };
 pub use cluster::{
     Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ForwardedPort, HostnameRoute,
-    LeaseStatus, LogLine, LogQuery, ServiceStatus, Workload,
+    LeaseStatus, LogLine, LogQuery, ServiceStatus, Teardown, Workload,
 };
 pub use store::*;
 pub use world::{Clock, Entropy};

@@ -44,7 +44,7 @@ async fn apply(cluster: &dyn Cluster, workload: &Workload) -> LeaseStatus {
 
 async fn gone(cluster: &dyn Cluster, lease: &LeaseId) {
     eventually("nothing is left of the lease", LIMIT, async || {
-        cluster.teardown(lease).await.unwrap().then_some(())
+        cluster.teardown(lease).await.unwrap().is_gone().then_some(())
     })
     .await;
 }
@@ -133,7 +133,7 @@ pub(super) async fn an_update_restarts_only_the_service_that_differs(
 pub(super) async fn of_an_unknown_lease_nothing_is_known(cluster: &dyn Cluster, _: &Images) {
     let unknown = lease(104);
     assert_eq!(cluster.status(&unknown).await.unwrap(), None);
-    assert!(cluster.teardown(&unknown).await.unwrap(), "nothing is left of it");
+    assert!(cluster.teardown(&unknown).await.unwrap().is_gone(), "nothing is left of it");
     assert!(!cluster.leases().await.unwrap().contains(&unknown));
     let logs = cluster.logs(&unknown, &LogQuery::default()).await.err().unwrap();
     assert_eq!(logs.kind, ClusterErrorKind::NotFound, "{logs}");
@@ -278,7 +278,7 @@ pub(super) async fn a_teardown_can_be_asked_for_twice(cluster: &dyn Cluster, ima
     gone(cluster, &lease).await;
     assert_eq!(cluster.status(&lease).await.unwrap(), None);
     assert!(!cluster.leases().await.unwrap().contains(&lease));
-    assert!(cluster.teardown(&lease).await.unwrap());
+    assert!(cluster.teardown(&lease).await.unwrap().is_gone());
     // And the lease can have something again.
     let status = apply(cluster, &workload(&lease, 2, &[service("web", images.good)])).await;
     assert_eq!(by_name(&status, "web").generation, 1);

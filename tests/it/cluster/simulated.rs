@@ -10,7 +10,7 @@ use lessor::{
         cluster::{Settings, World, router},
         cluster_api::Control,
     },
-    provider::port::{Cluster, ClusterErrorKind, LogQuery},
+    provider::port::{Cluster, ClusterErrorKind, LogQuery, Teardown},
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
@@ -178,7 +178,7 @@ async fn a_lease_that_still_goes_takes_nothing_new_yet() {
     let (cluster, server) = serve(axum::Router::new().nest("/cluster", router(world))).await;
     let workload = workload(&lease(1), 1, &[service("web", IMAGES.good)]);
     cluster.apply(&workload).await.unwrap();
-    assert!(!cluster.teardown(&lease(1)).await.unwrap());
+    assert_eq!(cluster.teardown(&lease(1)).await.unwrap(), Teardown::GOING);
     let error = cluster.apply(&workload).await.unwrap_err();
     assert_eq!(error.kind, ClusterErrorKind::Unavailable, "{error}");
     let status = cluster.status(&lease(1)).await.unwrap().unwrap();

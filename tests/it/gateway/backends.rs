@@ -19,7 +19,7 @@ use lessor::{
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Cluster,
         ClusterError, ClusterErrorKind, ClusterEvent, Included, LeaseStatus, LogLine, LogQuery,
-        Seen, Tip, Workload,
+        Seen, Teardown, Tip, Workload,
     },
 };
 
@@ -208,8 +208,8 @@ impl Cluster for FakeCluster {
     async fn apply(&self, _: &Workload) -> Result<(), ClusterError> {
         Ok(())
     }
-    async fn teardown(&self, _: &LeaseId) -> Result<bool, ClusterError> {
-        Ok(true)
+    async fn teardown(&self, _: &LeaseId) -> Result<Teardown, ClusterError> {
+        Ok(Teardown::Gone)
     }
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
         assert!(!*self.is_broken.lock().unwrap(), "a fault with a secret-host-name in it");

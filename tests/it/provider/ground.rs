@@ -15,7 +15,7 @@ use lessor::{
     },
     provider::port::{
         Cluster, ClusterError, ClusterErrorKind, ClusterEvent, LeaseStatus, LogLine, LogQuery,
-        ServiceStatus, Workload,
+        ServiceStatus, Teardown, Workload,
     },
 };
 
@@ -162,7 +162,7 @@ impl Cluster for Window {
         self.leave("apply", &about).await
     }
 
-    async fn teardown(&self, lease: &LeaseId) -> Result<bool, ClusterError> {
+    async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError> {
         let about = lease.to_string();
         self.enter("teardown", &about).await?;
         let on_chain = self.market.lock().unwrap().lease(lease);
@@ -182,7 +182,7 @@ impl Cluster for Window {
             !slow
         };
         self.leave("teardown", &about).await?;
-        Ok(gone)
+        Ok(if gone { Teardown::Gone } else { Teardown::GOING })
     }
 
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
