@@ -12,15 +12,15 @@ use super::{
     intent::ClusterIntent,
     lease::Phase,
     port::{
-        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, Subject, Teardown,
-        Workload,
+        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, LeaseStatus,
+        Subject, Teardown, Workload,
     },
     step::back_off,
 };
 use crate::{
     bidengine::placement::GpuKind,
     domain::{DeploymentId, LeaseId},
-    manifest::Manifest,
+    manifest::{Group, Manifest},
 };
 
 /// Effects that are carried out at once.
@@ -120,7 +120,41 @@ impl Provider {
         match self.cluster.apply(&workload).await {
             Ok(()) => Ok(Carried::Done),
             Err(error) if error.kind == ClusterErrorKind::Unavailable => Err(error.into()),
-            Err(error) => Ok(Carried::Refused(error.detail)),
+            Err(error) => {
+                let before = self.put_back(&workload).await?;
+                Ok(Carried::Refused(format!("{}; {before}", error.detail)))
+            }
+        }
+    }
+
+    /// Lets what ran before a refused workload run again, since a refusal may come when half is changed. The cluster
+    /// says what ran, and the store still has it. Answers what came of that.
+    async fn put_back(&self, refused: &Workload) -> Result<String, Error> {
+        let lease = &refused.lease;
+        let status = self.cluster.status(lease).await?;
+        let known = |status: &LeaseStatus| {
+            !status.manifest_hash.is_empty() && status.manifest_hash != refused.manifest_hash
+        };
+        let Some(status) = status.filter(known) else {
+            return Ok("nothing ran before".to_owned());
+        };
+        let row = self.store.manifest(lease.deployment(), &status.manifest_hash).await?;
+        let manifest = row.and_then(|row| Manifest::from_json(row.body.as_bytes()).ok());
+        let group = manifest.as_ref().and_then(|manifest| manifest.group(&refused.group.name));
+        let Some(group) = group.cloned() else {
+            return Ok("what ran before is not stored any more".to_owned());
+        };
+        let before = Workload {
+            lease: lease.clone(),
+            hostnames: routed(&status, &group),
+            manifest_hash: status.manifest_hash,
+            group,
+            gpus: refused.gpus.clone(),
+        };
+        match self.cluster.apply(&before).await {
+            Ok(()) => Ok("what ran before goes on".to_owned()),
+            Err(error) if error.kind == ClusterErrorKind::Unavailable => Err(error.into()),
+            Err(error) => Ok(format!("what ran before is refused as well: {}", error.detail)),
         }
     }
 
@@ -136,21 +170,12 @@ impl Provider {
         Ok(held.map(|held| held.placement.gpus_by_unit()).unwrap_or_default())
     }
 
-    async fn routes(
-        &self,
-        lease: &LeaseId,
-        group: &crate::manifest::Group,
-    ) -> Result<Vec<HostnameRoute>, Error> {
+    async fn routes(&self, lease: &LeaseId, group: &Group) -> Result<Vec<HostnameRoute>, Error> {
         let claimed = self.store.hostnames(lease).await?;
         Ok(claimed
             .into_iter()
             .filter_map(|claim| {
-                let service =
-                    group.services.iter().find(|service| service.name == claim.service)?;
-                let port = service
-                    .ingresses()
-                    .next()
-                    .and_then(|expose| u16::try_from(expose.port).ok())?;
+                let port = port_of(group, &claim.service)?;
                 Some(HostnameRoute { hostname: claim.hostname, service: claim.service, port })
             })
             .collect())
@@ -170,6 +195,26 @@ impl Provider {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Where the hostnames lead that the cluster routes now: the claims are already those of the refused manifest.
+fn routed(status: &LeaseStatus, group: &Group) -> Vec<HostnameRoute> {
+    let services = status.services.iter().filter_map(|service| {
+        let port = port_of(group, &service.name)?;
+        let route = move |hostname: &String| HostnameRoute {
+            hostname: hostname.clone(),
+            service: service.name.clone(),
+            port,
+        };
+        Some(service.hostnames.iter().map(route))
+    });
+    services.flatten().collect()
+}
+
+/// The port that a service serves HTTP on.
+fn port_of(group: &Group, service: &str) -> Option<u16> {
+    let service = group.services.iter().find(|found| found.name == service)?;
+    u16::try_from(service.ingresses().next()?.port).ok()
 }
 
 /// Whether the lease's step still waits for this manifest to be applied.

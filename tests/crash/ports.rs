@@ -23,8 +23,8 @@ use lessor::{
             Loaded, LogLine, LogQuery, Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy,
             Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations,
             Restore, Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange,
-            StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Tip, Totals, Transaction,
-            Workload,
+            StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Teardown, Tip, Totals,
+            Transaction, Workload,
         },
     },
 };
@@ -159,7 +159,7 @@ port!(Chain {
 port!(Cluster {
     inventory() -> Result<Inventory, ClusterError>;
     apply(workload: &Workload) -> Result<(), ClusterError>;
-    teardown(lease: &LeaseId) -> Result<bool, ClusterError>;
+    teardown(lease: &LeaseId) -> Result<Teardown, ClusterError>;
     status(lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError>;
     leases() -> Result<Vec<LeaseId>, ClusterError>;
     logs(lease: &LeaseId, query: &LogQuery) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError>;

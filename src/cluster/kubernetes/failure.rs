@@ -73,11 +73,6 @@ impl Failure {
         matches!(self, Self::Status(status) if status.code == 410)
     }
 
-    /// Whether a precondition did not hold: the object is not the one that was meant.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Status(status) if status.code == 409)
-    }
-
     /// How long the server asks to be left alone.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let Self::Status(status) = self else { return None };

@@ -18,6 +18,7 @@
 //! nothing written, where a lease has not changed.
 
 pub mod apply;
+mod cluster;
 
 mod failure;
 pub mod inventory;
@@ -29,3 +30,5 @@ pub mod settings;
 pub mod status;
 mod teardown;
 pub mod watch;
+
+pub use cluster::Kubernetes;

@@ -110,11 +110,6 @@ impl ApiServer {
         Self { client, timeout, writes: Arc::new(Semaphore::new(WRITES)) }
     }
 
-    /// The client, for streams.
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
-    }
-
     /// Makes the object what it is wanted to be, whoever else has written it, and answers its metadata.
     pub(super) async fn apply(&self, object: &Object) -> Result<ObjectMeta, Failure> {
         let params = PatchParams::apply(FIELD_MANAGER).force().validation_strict();

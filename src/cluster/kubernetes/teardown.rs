@@ -138,14 +138,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::domain::{Address, OrderId};
 
     fn namespace(value: &Value) -> Namespace {
         serde_json::from_value(value.clone()).unwrap()
     }
 
     fn lease(dseq: u64) -> LeaseId {
-        let owner = "akash1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqhknvup";
-        format!("{owner}/{dseq}/1/1/{owner}").parse().unwrap()
+        let account = |byte: u8| Address::from_bytes(&[byte; 20]).unwrap();
+        OrderId::new(account(1), dseq, 1, 1).lease(&account(2))
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tests of `cluster` through its public surface: one contract that every backend keeps, and what only the simulated
 //! one promises.
 
+mod api_server;
 mod contract;
 mod simulated;
 mod world;

@@ -2,7 +2,10 @@
 //!
 //! A stage begins when the one before it is written whole. When a write fails, no other is begun, and nothing is removed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{StreamExt as _, stream};
 use kube::api::Preconditions;
@@ -26,19 +29,9 @@ pub(in crate::cluster::kubernetes) async fn write(
 ) -> Result<(), ClusterError> {
     for stage in &plan.stages {
         let failed = AtomicBool::new(false);
-        let outcomes: Vec<Result<(), ClusterError>> = stream::iter(stage)
-            .map(|write| async {
-                // Nothing is begun after a failure, but what is under way comes to its end.
-                if failed.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                let outcome = one(server, caches, write).await;
-                failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                outcome.map_err(|failure| error_of(write.object, &failure))
-            })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+        let writes: Vec<_> =
+            stage.iter().map(|write| unless(&failed, one(server, caches, write))).collect();
+        let outcomes: Vec<_> = stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
         let mut errors: Vec<ClusterError> = outcomes.into_iter().filter_map(Result::err).collect();
         // What is refused will be refused again, so it is told before what may be better next time.
         errors.sort_by_key(|error| error.kind != ClusterErrorKind::Refused);
@@ -55,26 +48,39 @@ pub(in crate::cluster::kubernetes) async fn prune(
     server: &ApiServer,
     removals: &[Removal],
 ) -> Result<(), ClusterError> {
-    let outcomes: Vec<Result<(), ClusterError>> = stream::iter(removals)
-        .map(|removal| async {
-            let preconditions = Preconditions {
-                uid: Some(removal.uid.clone()),
-                resource_version: removal.version.clone(),
-            };
-            match server.delete(&removal.id, preconditions).await {
-                Ok(_) => Ok(()),
-                Err(failure) => {
-                    Err(failure.into_error("remove what a workload does not want any more"))
-                }
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let removals: Vec<_> = removals.iter().map(|removal| remove(server, removal)).collect();
+    let outcomes: Vec<_> = stream::iter(removals).buffer_unordered(AT_ONCE).collect().await;
     outcomes.into_iter().collect()
 }
 
-async fn one(server: &ApiServer, caches: &Caches, write: &Write<'_>) -> Result<(), Failure> {
+/// Does the work unless other work has failed before it began. What is under way comes to its end.
+async fn unless<E>(
+    failed: &AtomicBool,
+    work: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    if failed.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let outcome = work.await;
+    failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+    outcome
+}
+
+async fn remove(server: &ApiServer, removal: &Removal) -> Result<(), ClusterError> {
+    let preconditions =
+        Preconditions { uid: Some(removal.uid.clone()), resource_version: removal.version.clone() };
+    let removed = server.delete(&removal.id, preconditions).await;
+    removed
+        .map(drop)
+        .map_err(|failure| failure.into_error("remove what a workload does not want any more"))
+}
+
+async fn one(server: &ApiServer, caches: &Caches, write: &Write<'_>) -> Result<(), ClusterError> {
+    let written = written(server, caches, write).await;
+    written.map_err(|failure| error_of(write.object, &failure))
+}
+
+async fn written(server: &ApiServer, caches: &Caches, write: &Write<'_>) -> Result<(), Failure> {
     let object = write.object;
     if write.is_foreign
         && let Some(metadata) = server.metadata(&object.id).await?

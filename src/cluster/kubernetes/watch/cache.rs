@@ -284,7 +284,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::kubernetes::{names, watch::held::Existence};
+    use crate::{
+        cluster::kubernetes::{names, watch::held::Existence},
+        domain::{Address, OrderId},
+    };
 
     fn object(namespace: &str, name: &str, version: u64, labels: &Value) -> PartialObjectMeta {
         serde_json::from_value(json!({ "metadata": {
@@ -318,8 +321,8 @@ mod tests {
     #[tokio::test]
     async fn a_hostname_that_moves_to_another_lease_leaves_the_first() {
         let lease = |dseq: u64| {
-            let owner = "akash1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqhknvup";
-            format!("{owner}/{dseq}/1/1/{owner}").parse().unwrap()
+            let account = |byte: u8| Address::from_bytes(&[byte; 20]).unwrap();
+            OrderId::new(account(1), dseq, 1, 1).lease(&account(2))
         };
         let labels = |dseq| serde_json::to_value(names::lease_labels(&lease(dseq))).unwrap();
         let home = |dseq| names::namespace(&lease(dseq));

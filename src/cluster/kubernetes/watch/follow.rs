@@ -71,6 +71,11 @@ pub(super) trait Follow: Send + Sync {
 }
 
 impl<T: Held> Source<T> {
+    /// The kind's name.
+    pub(in crate::cluster::kubernetes) const fn kind(&self) -> &'static str {
+        self.api.kind
+    }
+
     pub(super) fn new(api: Api, which: Which, home: Home, is_optional: bool) -> Arc<Self> {
         let which = Which { metadata_only: T::METADATA_ONLY, ..which };
         let listing = tokio::sync::Mutex::default();

@@ -3,11 +3,10 @@
 //! An API server sends whole objects, most of which nobody here reads: specs of containers, images of nodes, the history
 //! of fields. Only what an answer needs is kept. Of kinds whose existence is enough only metadata are asked for.
 
-
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Container, Namespace, Node, PersistentVolume, Pod, Service},
+        core::v1::{Namespace, Node, PersistentVolume, Pod, Service},
         discovery::v1::EndpointSlice,
         storage::v1::{CSIStorageCapacity, StorageClass},
     },
@@ -18,8 +17,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::cluster::kubernetes::{
     apply::{Found, is_foreign},
-    names,
+    inventory, names,
     object::HASH,
+    render::SHARED_ADDRESS,
 };
 
 /// Which object of a kind.
@@ -211,55 +211,26 @@ held! {
     EndpointSlice => |_| {};
 }
 
-/// Annotations stay only where they are few and read: storage classes say by one that they are the default.
+/// Annotations stay only where they are few and read: storage classes say by one that they are the default, services by
+/// one which address they share.
 fn trim_metadata(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name.starts_with("storageclass."));
+        annotations.retain(|name, _| name.starts_with("storageclass.") || name == SHARED_ADDRESS);
     }
 }
 
+/// Of others' pods only what they take of their node is of interest.
 fn trim_pod(pod: &mut Pod) {
-    let is_ours =
-        pod.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::NETWORK));
-    if !is_ours {
+    *pod = inventory::trim(std::mem::take(pod));
+    let labels = pod.metadata.labels.as_ref();
+    if labels.is_none_or(|labels| !labels.contains_key(names::NETWORK)) {
         pod.metadata.labels = None;
-    }
-    pod.metadata.owner_references = None;
-    if let Some(spec) = &mut pod.spec {
-        let mut kept = std::mem::take(spec);
-        kept.containers.iter_mut().for_each(trim_container);
-        kept.init_containers.iter_mut().flatten().for_each(trim_container);
-        if let Some(volumes) = &mut kept.volumes {
-            volumes.retain(|volume| {
-                volume.empty_dir.as_ref().is_some_and(|dir| dir.medium.as_deref() == Some("Memory"))
-            });
-        }
-        spec.node_name = kept.node_name;
-        spec.containers = kept.containers;
-        spec.init_containers = kept.init_containers;
-        spec.overhead = kept.overhead;
-        spec.resources = kept.resources;
-        spec.volumes = kept.volumes;
-    }
-    if let Some(status) = &mut pod.status {
-        let kept = std::mem::take(status);
-        status.phase = kept.phase;
-        status.reason = kept.reason;
-        status.message = kept.message;
-        status.conditions = kept.conditions;
-        if is_ours {
-            status.init_container_statuses = kept.init_container_statuses;
-            status.container_statuses = kept.container_statuses;
+        if let Some(status) = &mut pod.status {
+            status.container_statuses = None;
+            status.init_container_statuses = None;
         }
     }
-}
-
-fn trim_container(container: &mut Container) {
-    let kept = std::mem::take(container);
-    container.name = kept.name;
-    container.resources = kept.resources;
-    container.restart_policy = kept.restart_policy;
 }
 
 #[cfg(test)]
@@ -269,11 +240,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const LEASE: &str = "akash1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqhknvup";
+    use crate::domain::{Address, OrderId};
 
     fn labels() -> BTreeMap<String, String> {
-        names::lease_labels(&format!("{LEASE}/7/1/1/{LEASE}").parse().unwrap())
+        let account = |byte: u8| Address::from_bytes(&[byte; 20]).unwrap();
+        names::lease_labels(&OrderId::new(account(1), 7, 1, 1).lease(&account(2)))
     }
 
     #[test]

@@ -24,10 +24,9 @@ use k8s_openapi::api::{
 };
 use tokio::task::JoinSet;
 
-pub(super) use cache::Cache;
 pub use cache::{Freshness, Trouble};
 pub(super) use follow::Source;
-pub(super) use held::{Entry, Existence, ProviderHostSpec};
+pub(super) use held::{Entry, Existence, Held, ProviderHostSpec};
 
 use self::{follow::Follow, held::Home};
 use super::{
@@ -166,7 +165,7 @@ impl Caches {
     }
 
     /// Sees to it that a kind is no older than `age`, or current by a watch.
-    pub(super) async fn refresh<T: held::Held>(
+    pub(super) async fn refresh<T: Held>(
         &self,
         source: &Source<T>,
         age: Duration,
@@ -224,17 +223,17 @@ fn ours() -> Which {
     Which { labels: Some(format!("{}=true", names::NETWORK)), ..Which::default() }
 }
 
-fn of_lease<T: held::Held>(kind: Kind) -> Arc<Source<T>> {
+fn of_lease<T: Held>(kind: Kind) -> Arc<Source<T>> {
     // A cluster without a gateway lacks its kinds.
     Source::new(kind.api(), ours(), Home::Namespace, kind == Kind::HttpRoute)
 }
 
-fn custom<T: held::Held>(kind: Kind, namespace: &str) -> Arc<Source<T>> {
+fn custom<T: Held>(kind: Kind, namespace: &str) -> Arc<Source<T>> {
     let which = Which { namespace: Some(namespace.to_owned()), ..ours() };
     Source::new(kind.api(), which, Home::Labels, true)
 }
 
-fn of_cluster<T: held::Held>(
+fn of_cluster<T: Held>(
     group: &'static str,
     kind: &'static str,
     plural: &'static str,

@@ -1,0 +1,308 @@
+//! The cluster port over one Kubernetes cluster.
+//!
+//! It puts the parts together and owns nothing but the caches: facts of the cluster go into rendering, what is rendered and
+//! what is found into a plan, what is cached into status and inventory. Every call ends in time.
+//!
+//! The surprising fact: with its watches open it asks the API server nothing for a status, an inventory or a list of
+//! leases. Without them it lists what it needs, and keeps that for [`YOUNG`].
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use super::{
+    apply::{self, Plan},
+    failure::Failure,
+    inventory::{self, SeenCluster},
+    names,
+    render::{self, Facts},
+    server::ApiServer,
+    settings::Settings,
+    status::{self, SeenLease},
+    teardown,
+    watch::{Caches, Entry, Held, Report, Source, Watching},
+};
+use crate::{
+    domain::{LeaseId, inventory::Inventory},
+    provider::port::{
+        Cluster, ClusterError, ClusterErrorKind, ClusterEvent, LeaseStatus, LogLine, LogQuery,
+        Teardown, Workload,
+    },
+};
+
+/// How long one answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const APPLY: &str = "apply a workload";
+
+/// How old a list may be that serves in the place of a watch.
+const YOUNG: Duration = Duration::from_secs(2);
+
+/// The cluster port over one Kubernetes cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Kubernetes {
+    server: ApiServer,
+    caches: Arc<Caches>,
+    settings: Arc<Settings>,
+}
+
+impl Kubernetes {
+    /// The cluster that the settings' kubeconfig names; without one, the cluster that this process runs in, or the one
+    /// of `KUBECONFIG`. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`ClusterErrorKind::Refused`] when the configuration cannot be read.
+    pub async fn connect(settings: Settings) -> Result<Self, ClusterError> {
+        let config = config(&settings).await.map_err(|detail| ClusterError {
+            doing: "read the cluster's configuration",
+            detail,
+            kind: ClusterErrorKind::Refused,
+        })?;
+        Self::over(config, settings)
+    }
+
+    /// The cluster of this configuration.
+    ///
+    /// # Errors
+    /// [`ClusterErrorKind::Refused`] when its certificates or keys cannot be used.
+    pub fn over(mut config: Config, settings: Settings) -> Result<Self, ClusterError> {
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // Whoever asks decides when to ask again.
+        config.default_retry = false;
+        let client = Client::try_from(config).map_err(|error| ClusterError {
+            doing: "use the cluster's configuration",
+            detail: Failure::from(error).detail(),
+            kind: ClusterErrorKind::Refused,
+        })?;
+        Ok(Self::with(client, settings, TIMEOUT))
+    }
+
+    /// The cluster behind a client, each of whose answers may take `timeout`.
+    #[must_use]
+    pub fn with(client: Client, settings: Settings, timeout: Duration) -> Self {
+        let server = ApiServer::new(client, timeout);
+        let caches = Arc::new(Caches::new(server.clone(), &settings.manifest_namespace));
+        Self { server, caches, settings: Arc::new(settings) }
+    }
+
+    /// Opens the watches: from now on nothing is listed. They end when the answer is dropped.
+    #[must_use]
+    pub fn watch(&self) -> Watching {
+        self.caches.watch()
+    }
+
+    /// How far what is known of each kind can be believed.
+    #[must_use]
+    pub fn caches(&self) -> Vec<Report> {
+        self.caches.report()
+    }
+
+    /// Sees to it that a kind can be read.
+    async fn fresh<T: Held>(
+        &self,
+        source: &Source<T>,
+        doing: &'static str,
+    ) -> Result<(), ClusterError> {
+        self.caches.refresh(source, YOUNG).await.map_err(|failure| stale(source, failure, doing))
+    }
+
+    async fn facts(&self) -> Result<Facts, ClusterError> {
+        let doing = "read the cluster's addresses";
+        tokio::try_join!(
+            self.fresh(&self.caches.nodes, doing),
+            self.fresh(&self.caches.endpoints, doing)
+        )?;
+        let nodes = self.caches.nodes.cache.all();
+        Ok(Facts {
+            api_servers: self.caches.api_servers(),
+            node_addresses: inventory::node_addresses(&objects(&nodes)),
+        })
+    }
+
+    /// Whether the lease's namespace is there, as far as is known.
+    async fn is_there(&self, home: &str, doing: &'static str) -> Result<bool, ClusterError> {
+        self.fresh(&self.caches.namespaces, doing).await?;
+        Ok(self.caches.namespaces.cache.get(home, home).is_some())
+    }
+}
+
+/// What could not be read, and how old it is that was read before.
+fn stale<T: Held>(source: &Source<T>, failure: Failure, doing: &'static str) -> ClusterError {
+    let error = failure.into_error(doing);
+    let age = match source.cache.freshness().heard {
+        Some(age) => format!("last heard {} s ago", age.as_secs()),
+        None => "never read".to_owned(),
+    };
+    let detail = format!("{} ({age}): {}", source.kind(), error.detail);
+    ClusterError { detail, kind: ClusterErrorKind::Unavailable, ..error }
+}
+
+fn objects<T>(entries: &[Arc<Entry<T>>]) -> Vec<&T> {
+    entries.iter().map(|entry| &entry.object).collect()
+}
+
+#[async_trait]
+impl Cluster for Kubernetes {
+    async fn inventory(&self) -> Result<Inventory, ClusterError> {
+        let doing = "read the inventory";
+        let caches = &*self.caches;
+        tokio::try_join!(
+            self.fresh(&caches.nodes, doing),
+            self.fresh(&caches.pods, doing),
+            self.fresh(&caches.classes, doing),
+            self.fresh(&caches.capacities, doing),
+            self.fresh(&caches.volumes, doing),
+            self.fresh(&caches.services, doing),
+        )?;
+        let (nodes, pods) = (caches.nodes.cache.all(), caches.pods.cache.all());
+        let (classes, capacities) = (caches.classes.cache.all(), caches.capacities.cache.all());
+        let (volumes, services) = (caches.volumes.cache.all(), caches.services.cache.all());
+        let seen = SeenCluster {
+            nodes: objects(&nodes),
+            pods: objects(&pods),
+            storage_classes: objects(&classes),
+            capacities: objects(&capacities),
+            volumes: objects(&volumes),
+            services: objects(&services),
+        };
+        Ok(inventory::inventory(&seen, &self.settings))
+    }
+
+    async fn apply(&self, workload: &Workload) -> Result<(), ClusterError> {
+        let facts = self.facts().await?;
+        let rendered =
+            render::render(workload, &self.settings, &facts).map_err(|error| ClusterError {
+                doing: APPLY,
+                detail: error.to_string(),
+                kind: ClusterErrorKind::Refused,
+            })?;
+        let found = self.caches.found(&rendered.namespace, YOUNG).await;
+        let found = found.map_err(|failure| unavailable(failure, APPLY))?;
+        let plan = apply::plan(&rendered.objects, &found);
+        if let Some(error) = still_going(&plan) {
+            return Err(error);
+        }
+        apply::write(&self.server, &self.caches, &plan).await?;
+        apply::prune(&self.server, &plan.removals).await
+    }
+
+    async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError> {
+        let namespace = &self.settings.manifest_namespace;
+        teardown::teardown(&self.server, &self.caches, namespace, lease).await
+    }
+
+    async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError> {
+        let doing = "read a lease's status";
+        let (caches, home) = (&*self.caches, names::namespace(lease));
+        if !self.is_there(&home, doing).await? {
+            return Ok(None);
+        }
+        tokio::try_join!(
+            self.fresh(&caches.manifests, doing),
+            self.fresh(&caches.deployments, doing),
+            self.fresh(&caches.stateful_sets, doing),
+            self.fresh(&caches.services, doing),
+            self.fresh(&caches.hosts, doing),
+            self.fresh(&caches.pods, doing),
+            self.fresh(&caches.nodes, doing),
+        )?;
+        let manifest = caches.manifests.cache.get(&home, &home);
+        let namespace = caches.namespaces.cache.get(&home, &home);
+        let hosts = caches.hosts.cache.of(&home);
+        let hosts: Vec<(&str, &str)> = hosts
+            .iter()
+            .map(|entry| (entry.object.hostname.as_str(), entry.object.service_name.as_str()))
+            .collect();
+        let (deployments, sets) =
+            (caches.deployments.cache.of(&home), caches.stateful_sets.cache.of(&home));
+        let (pods, services) = (caches.pods.cache.of(&home), caches.services.cache.of(&home));
+        let nodes = caches.nodes.cache.all();
+        let seen = SeenLease {
+            manifest_hash: manifest
+                .as_ref()
+                .and_then(|found| found.manifest_hash.as_deref())
+                .unwrap_or_default(),
+            is_going: namespace.is_some_and(|namespace| namespace.found.is_going),
+            deployments: &objects(&deployments),
+            stateful_sets: &objects(&sets),
+            pods: &objects(&pods),
+            services: &objects(&services),
+            hosts: &hosts,
+            nodes: &objects(&nodes),
+            public_hostname: &self.settings.public_hostname,
+        };
+        Ok(Some(status::status(&seen)))
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError> {
+        self.fresh(&self.caches.namespaces, "list leases").await?;
+        let namespaces = self.caches.namespaces.cache.all();
+        let lease = |entry: &Arc<Entry<_>>| lease_of(&entry.object);
+        let mut leases: Vec<LeaseId> = namespaces.iter().filter_map(lease).collect();
+        leases.sort_unstable();
+        Ok(leases)
+    }
+
+    async fn logs(
+        &self,
+        _: &LeaseId,
+        _: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError> {
+        Err(no_streams("read logs"))
+    }
+
+    async fn events(
+        &self,
+        _: &LeaseId,
+        _: bool,
+        _: Option<&str>,
+    ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError> {
+        Err(no_streams("read events"))
+    }
+}
+
+/// The lease that a namespace is for, if its labels name one whose namespace it is.
+fn lease_of(namespace: &Namespace) -> Option<LeaseId> {
+    let metadata = &namespace.metadata;
+    let lease = names::lease_of(metadata.labels.as_ref()?)?;
+    (metadata.name.as_ref() == Some(&names::namespace(&lease))).then_some(lease)
+}
+
+/// What stands in the way of a plan that nobody can carry out yet.
+fn still_going(plan: &Plan<'_>) -> Option<ClusterError> {
+    let going = plan.going.first()?;
+    let detail = format!("{} {} is still being deleted", going.kind.api().kind, going.name);
+    Some(ClusterError { doing: APPLY, detail, kind: ClusterErrorKind::Unavailable })
+}
+
+fn unavailable(failure: Failure, doing: &'static str) -> ClusterError {
+    ClusterError { kind: ClusterErrorKind::Unavailable, ..failure.into_error(doing) }
+}
+
+fn no_streams(doing: &'static str) -> ClusterError {
+    let detail = "streams are not read from Kubernetes yet".to_owned();
+    ClusterError { doing, detail, kind: ClusterErrorKind::Unavailable }
+}
+
+async fn config(settings: &Settings) -> Result<Config, String> {
+    if settings.kubeconfig.as_os_str().is_empty() && settings.context.is_empty() {
+        return Config::infer().await.map_err(|error| error.to_string());
+    }
+    let options = KubeConfigOptions {
+        context: Some(settings.context.clone()).filter(|context| !context.is_empty()),
+        ..KubeConfigOptions::default()
+    };
+    let read = if settings.kubeconfig.as_os_str().is_empty() {
+        Kubeconfig::read()
+    } else {
+        Kubeconfig::read_from(&settings.kubeconfig)
+    };
+    let kubeconfig = read.map_err(|error| error.to_string())?;
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| error.to_string())
+}
