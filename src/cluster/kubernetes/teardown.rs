@@ -34,19 +34,18 @@ pub(super) async fn teardown(
     if let Some(going) = watched(caches, &home) {
         return Ok(going);
     }
-    let failed = |failure: Failure| failure.into_error(DOING);
     let id = ObjectId { kind: Kind::Namespace, namespace: None, name: home.clone() };
-    let found: Option<Namespace> = server.get(&id).await.map_err(failed)?;
+    let found: Option<Namespace> = server.get(&id).await.map_err(unknown)?;
     if let Some(namespace) = &found {
         belongs(namespace, lease)?;
         if namespace.metadata.deletion_timestamp.is_none() {
             // Only the namespace that was looked at: one of the same name could be made meanwhile.
             let preconditions =
                 Preconditions { uid: namespace.metadata.uid.clone(), resource_version: None };
-            server.delete(&id, preconditions).await.map_err(failed)?;
+            server.delete(&id, preconditions).await.map_err(unknown)?;
         }
     }
-    let left = custom_resources(server, manifest_namespace, lease).await.map_err(failed)?;
+    let left = custom_resources(server, manifest_namespace, lease).await.map_err(unknown)?;
     match found {
         Some(namespace) => Ok(going(&namespace)),
         None if left > 0 => Ok(Teardown::GOING),
@@ -54,6 +53,15 @@ pub(super) async fn teardown(
             caches.forget(&home);
             Ok(Teardown::Gone)
         }
+    }
+}
+
+/// Whatever fails says nothing about whether the lease is still there.
+fn unknown(failure: Failure) -> ClusterError {
+    let error = failure.into_error(DOING);
+    match error.kind {
+        ClusterErrorKind::NotFound => ClusterError { kind: ClusterErrorKind::Unavailable, ..error },
+        ClusterErrorKind::Unavailable | ClusterErrorKind::Refused => error,
     }
 }
 

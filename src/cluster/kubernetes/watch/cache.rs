@@ -81,8 +81,9 @@ impl Freshness {
     /// Whether it can be read as it is.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let is_heard = self.synced.is_some() && self.heard.is_some_and(|heard| heard < SILENCE);
-        self.trouble == Some(Trouble::NotServed) || (self.is_watched && is_heard && !self.is_behind)
+        let is_heard = self.heard.is_some_and(|heard| heard < SILENCE);
+        let is_filled = self.synced.is_some() && self.is_watched && !self.is_behind;
+        is_heard && (is_filled || self.trouble == Some(Trouble::NotServed))
     }
 
     /// Whether nobody could have seen it newer than `age` ago.
@@ -198,7 +199,11 @@ impl<T> Cache<T> {
     pub(super) fn not_served(&self) {
         *self.write() = Objects { by_home: HashMap::new(), homes: HashMap::new() };
         let mut state = self.state();
-        *state = State { trouble: Some(Trouble::NotServed), ..State::default() };
+        *state = State {
+            heard: Some(Instant::now()),
+            trouble: Some(Trouble::NotServed),
+            ..State::default()
+        };
         drop(state);
         self.changed.send_replace(());
     }
@@ -365,6 +370,8 @@ mod tests {
         cache.not_served();
         assert_eq!(cache.freshness().trouble, Some(Trouble::NotServed));
         assert!(cache.freshness().is_current(), "there is nothing of it");
+        let later = cache.freshness_at(Instant::now() + SILENCE);
+        assert!(!later.is_current(), "it may have been installed since");
         cache.failed(&Failure::Stranger(502));
         assert!(!cache.freshness().is_current());
     }
