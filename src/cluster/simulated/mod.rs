@@ -144,8 +144,13 @@ impl Cluster for Simulated {
         lease: &LeaseId,
         query: &LogQuery,
     ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError> {
+        let doing = "read logs";
+        if query.previous {
+            let detail = "a simulated replica keeps one log over all of its restarts".to_owned();
+            return Err(ClusterError { doing, detail, kind: ClusterErrorKind::Refused });
+        }
         let query = translate::log_query(query);
-        let lines = self.listen("read logs", &format!("{}/logs", path(lease)), &query).await?;
+        let lines = self.listen(doing, &format!("{}/logs", path(lease)), &query).await?;
         Ok(lines.map_ok(translate::log_line).boxed())
     }
 

@@ -117,6 +117,7 @@ pub(super) fn log_line(line: api::LogLine) -> LogLine {
         replica: line.replica,
         at: line.at,
         line: line.line,
+        is_note: false,
     }
 }
 

@@ -165,6 +165,8 @@ pub struct LogsQuery {
     follow: Option<bool>,
     /// Only the last so many lines of each replica.
     tail: Option<u64>,
+    /// The lines of each replica before its last restart, and nothing else; they are not followed.
+    previous: Option<bool>,
 }
 
 /// A line of a service's log.
@@ -179,12 +181,15 @@ pub struct LogEvent {
     at: Timestamp,
     /// The line without its end.
     line: String,
+    /// True when the service did not write the line: it says what happened to the replica here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    note: bool,
 }
 
 impl From<LogLine> for sse::Item<LogEvent> {
     fn from(line: LogLine) -> Self {
-        let LogLine { cursor, service, replica, at, line } = line;
-        Self { id: cursor, data: LogEvent { service, replica, at, line } }
+        let LogLine { cursor, service, replica, at, line, is_note } = line;
+        Self { id: cursor, data: LogEvent { service, replica, at, line, note: is_note } }
     }
 }
 
@@ -223,6 +228,7 @@ pub async fn logs(
         follow: query.follow.unwrap_or(true),
         tail: query.tail,
         after: sse::last_event_id(&headers)?,
+        previous: query.previous.unwrap_or(false),
     };
     is_in_cluster(&state, &reader.lease).await?;
     let lines = match state.provider.cluster.logs(&reader.lease, &query).await {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use crate::{
     bidengine::placement::GpuKind,
@@ -119,6 +121,9 @@ pub struct LogQuery {
     pub tail: Option<u64>,
     /// Only lines after this one, as [`LogLine::cursor`] gave it.
     pub after: Option<String>,
+    /// The lines of each replica's container before its last restart, and nothing else. They do not go on.
+    #[serde(default)]
+    pub previous: bool,
 }
 
 /// One line of a service's log.
@@ -134,6 +139,9 @@ pub struct LogLine {
     pub at: Timestamp,
     /// The line without its end.
     pub line: String,
+    /// The service did not write it: it says what happened to its replica here (`restarted: …`).
+    #[serde(default)]
+    pub is_note: bool,
 }
 
 /// Something that happened to a lease's workload.
@@ -151,6 +159,73 @@ pub struct ClusterEvent {
     pub message: String,
     /// `Normal` or `Warning`.
     pub kind: String,
+}
+
+/// A command to be run in a replica of a service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExecQuery {
+    /// The service.
+    pub service: String,
+    /// Which of its replicas, from 0, in the order of their names.
+    pub replica: u32,
+    /// The program and its arguments; they may hold secrets.
+    pub command: Vec<String>,
+    /// With a terminal: then everything is written to its standard output.
+    pub tty: bool,
+    /// Whether it reads what is sent.
+    pub stdin: bool,
+}
+
+impl std::fmt::Debug for ExecQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecQuery")
+            .field("service", &self.service)
+            .field("replica", &self.replica)
+            .field("tty", &self.tty)
+            .field("stdin", &self.stdin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is sent to a running command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecInput {
+    /// For its standard input.
+    Stdin(Bytes),
+    /// Its standard input ends here.
+    EndOfStdin,
+    /// Its terminal has another size, in characters.
+    Resize {
+        /// Characters of a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
+}
+
+/// What a running command says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// Written to its standard output.
+    Stdout(Bytes),
+    /// Written to its standard error.
+    Stderr(Bytes),
+    /// It ended with this code; nothing follows.
+    Exit(i32),
+}
+
+/// A running command. It is given up when [`output`](Self::output) is dropped.
+pub struct Execution {
+    /// Takes as much as the command reads; closed when it has ended.
+    pub input: mpsc::Sender<ExecInput>,
+    /// Ends with [`ExecOutput::Exit`] or an error.
+    pub output: BoxStream<'static, Result<ExecOutput, ClusterError>>,
+}
+
+impl std::fmt::Debug for Execution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Execution").finish_non_exhaustive()
+    }
 }
 
 /// Why the cluster did not do or answer something. Never a reason to destroy anything.
@@ -227,4 +302,10 @@ pub trait Cluster: Send + Sync {
         follow: bool,
         after: Option<&str>,
     ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError>;
+    /// Runs a command in a replica. A service or replica that cannot run it is [`ClusterErrorKind::NotFound`] or
+    /// [`ClusterErrorKind::Refused`], with a text for the tenant; one that ends with an error code is no error.
+    async fn exec(&self, _: &LeaseId, _: &ExecQuery) -> Result<Execution, ClusterError> {
+        let (doing, detail) = ("run a command", "this cluster runs no commands".to_owned());
+        Err(ClusterError { doing, detail, kind: ClusterErrorKind::Refused })
+    }
 }

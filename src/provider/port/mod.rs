@@ -19,8 +19,9 @@ pub use chain::{
     Missed, NodeFault, NodeHealth, Refusal, Seen, Signer, SignerError, Tip,
 };
 pub use cluster::{
-    Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ForwardedPort, HostnameRoute,
-    LeaseStatus, LogLine, LogQuery, ServiceStatus, Teardown, Workload,
+    Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ExecInput, ExecOutput, ExecQuery,
+    Execution, ForwardedPort, HostnameRoute, LeaseStatus, LogLine, LogQuery, ServiceStatus,
+    Teardown, Workload,
 };
 pub use store::*;
 pub use world::{Clock, Entropy};

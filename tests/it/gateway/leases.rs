@@ -98,6 +98,7 @@ fn line(second: i64, service: &str) -> LogLine {
         replica: format!("{service}-0"),
         at: start() + SignedDuration::from_secs(second),
         line: format!("line {second}\nwith <b>"),
+        is_note: false,
     }
 }
 
