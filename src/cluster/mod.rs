@@ -2,6 +2,7 @@
 //!
 //! | adapter | runs workloads |
 //! |---|---|
+//! | [`kubernetes::Kubernetes`] | in a Kubernetes cluster |
 //! | [`Simulated`] | nowhere: it asks a simulated cluster over loopback HTTP what would have happened |
 //!
 //! An adapter translates: the port's workload into what its cluster understands, the cluster's answers into the port's,

@@ -15,7 +15,7 @@ use crate::{
         AccountKey, Endpoint, KeySource, Node, NodeSettings, Nodes, Pull, read_private,
         signer::{Remote, RemoteError},
     },
-    cluster,
+    cluster::{self, kubernetes::Kubernetes},
     devnet::genesis::{ACCOUNTS, CHAIN_ID},
     domain::Address,
     provider::{
@@ -127,7 +127,7 @@ pub async fn provider_with_key(
         store: Arc::new(store),
         indexer: Some(Arc::new(Pull::new(&settings.pull_urls(), nodes.clone())?)),
         chain: nodes,
-        cluster: cluster(settings)?,
+        cluster: cluster(settings).await?,
         signer,
         clock: Arc::new(HostClock),
         entropy: Arc::new(HostEntropy),
@@ -198,12 +198,16 @@ pub fn is_devnet(chain_id: &str) -> bool {
     chain_id.starts_with(family)
 }
 
-fn cluster(settings: &Settings) -> anyhow::Result<Arc<dyn Cluster>> {
+async fn cluster(settings: &Settings) -> anyhow::Result<Arc<dyn Cluster>> {
+    const ALLOWED: &str =
+        "allowed are \"kubernetes\" and \"simulated\" (with a development chain)";
     match settings.cluster.kind.as_str() {
         "simulated" => Ok(Arc::new(cluster::Simulated::new(&settings.cluster.url)?)),
-        "" => bail!("cluster.kind is not set; allowed is \"simulated\" (with a development chain)"),
-        other => bail!(
-            "cluster.kind {other:?} is not known; allowed is \"simulated\" (with a development chain)"
-        ),
+        "kubernetes" => {
+            let found = Kubernetes::connect(settings.cluster.of_kubernetes()).await?;
+            Ok(Arc::new(found))
+        }
+        "" => bail!("cluster.kind is not set; {ALLOWED}"),
+        other => bail!("cluster.kind {other:?} is not known; {ALLOWED}"),
     }
 }

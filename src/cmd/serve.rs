@@ -55,6 +55,8 @@ pub async fn serve(
     for (name, address) in serving.addresses() {
         output::tell(format_args!("{name} http://{address}"));
     }
+    // They end with the process; a scheduled function lists what it needs instead.
+    let _watches = provider.cluster.watch();
     let worker = async {
         if works {
             work(&provider, Duration::from_millis(settings.chain.poll_ms), &stop).await;

@@ -149,6 +149,10 @@ fn objects<T>(entries: &[Arc<Entry<T>>]) -> Vec<&T> {
 
 #[async_trait]
 impl Cluster for Kubernetes {
+    fn watch(&self) -> Box<dyn Send + Sync> {
+        Box::new(Self::watch(self))
+    }
+
     async fn inventory(&self) -> Result<Inventory, ClusterError> {
         let doing = "read the inventory";
         let caches = &*self.caches;

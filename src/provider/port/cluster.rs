@@ -279,6 +279,10 @@ impl Teardown {
 /// A cluster that runs leases.
 #[async_trait]
 pub trait Cluster: Send + Sync {
+    /// Keeps itself informed without being asked, until the answer is dropped: of use to a process that stays.
+    fn watch(&self) -> Box<dyn Send + Sync> {
+        Box::new(())
+    }
     /// What it can hold and what is taken by running workloads.
     async fn inventory(&self) -> Result<Inventory, ClusterError>;
     /// Makes the workload what runs for its lease. Accepted is not yet ready.
