@@ -25,7 +25,7 @@ use super::{
     server::ApiServer,
     settings::Settings,
     status::{self, SeenLease},
-    teardown,
+    teardown, todays,
     watch::{Caches, Entry, Held, Report, Source, Watching},
 };
 use crate::{
@@ -116,12 +116,14 @@ impl Kubernetes {
         let doing = "read the cluster's addresses";
         tokio::try_join!(
             self.fresh(&self.caches.nodes, doing),
+            self.fresh(&self.caches.pods, doing),
             self.fresh(&self.caches.endpoints, doing)
         )?;
-        let nodes = self.caches.nodes.cache.all();
+        let (nodes, pods) = (self.caches.nodes.cache.all(), self.caches.pods.cache.all());
         Ok(Facts {
             api_servers: self.caches.api_servers(),
             node_addresses: inventory::node_addresses(&objects(&nodes)),
+            todays: todays::running(&objects(&pods)).into_keys().collect(),
         })
     }
 
@@ -180,6 +182,10 @@ impl Cluster for Kubernetes {
 
     async fn apply(&self, workload: &Workload) -> Result<(), ClusterError> {
         let facts = self.facts().await?;
+        if let Some(detail) = todays::forbids(&facts.todays, &self.settings) {
+            let kind = ClusterErrorKind::Unavailable;
+            return Err(ClusterError { doing: APPLY, detail, kind });
+        }
         let rendered =
             render::render(workload, &self.settings, &facts).map_err(|error| ClusterError {
                 doing: APPLY,
@@ -187,7 +193,8 @@ impl Cluster for Kubernetes {
                 kind: ClusterErrorKind::Refused,
             })?;
         let found = self.caches.found(&rendered.namespace, YOUNG).await;
-        let found = found.map_err(|failure| unavailable(failure, APPLY))?;
+        let mut found = found.map_err(|failure| unavailable(failure, APPLY))?;
+        found.retain(|id, _| !rendered.leaves(id));
         let plan = apply::plan(&rendered.objects, &found);
         if let Some(error) = still_going(&plan) {
             return Err(error);

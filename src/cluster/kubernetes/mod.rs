@@ -12,6 +12,7 @@
 //! | `teardown` | the end of a lease, on the API server's own word | |
 //! | `server`, `failure` | the few requests that are sent, and what each answer means | |
 //! | [`mod@inventory`] | cached nodes, pods and classes → what the cluster can hold | pure |
+//! | [`todays`] | which parts of today's provider run, and what is left to them | pure |
 //! | `stream` | logs, events, exec | |
 //!
 //! The surprising fact: an object says itself what it was made from ([`object::HASH`]), so nothing has to be read, and
@@ -29,6 +30,7 @@ mod server;
 pub mod settings;
 pub mod status;
 mod teardown;
+pub mod todays;
 pub mod watch;
 
 pub use cluster::Kubernetes;

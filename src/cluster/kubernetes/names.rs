@@ -39,8 +39,6 @@ pub const LEASED_IP_TARGET: &str = "metal-lb";
 pub const MANIFEST_HASH: &str = "lessor.network/manifest";
 /// What the names of a node's labels begin with that say what it can do.
 pub const CAPABILITIES: &str = "akash.network/capabilities.";
-/// What the names of lessor's own node labels begin with.
-pub const OWN_CAPABILITIES: &str = "lessor.network/capabilities.";
 
 /// The most characters of a label's value, of the name part of its key, and of a DNS label.
 pub const MAX_LABEL: usize = 63;
@@ -119,6 +117,14 @@ pub fn leased_ip_service(service: &str, protocol: &str, external_port: u16) -> S
     format!("{service}-ip-{external_port}-{protocol}").to_ascii_lowercase()
 }
 
+/// Whether a Service's name is one of [`leased_ip_service`]'s.
+#[must_use]
+pub fn is_leased_ip_service(name: &str) -> bool {
+    let port = name.strip_suffix("-tcp").or_else(|| name.strip_suffix("-udp"));
+    port.and_then(|rest| rest.rsplit_once("-ip-"))
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
 /// The name of a service's volume: both names, or a hash of them where that is no DNS label.
 #[must_use]
 pub fn volume(service: &str, volume: &str) -> String {
@@ -143,13 +149,6 @@ pub fn gpu_label(vendor: &str, model: &str, detail: Option<(&str, &str)>) -> Opt
         name.push('.');
         name.push_str(value);
     }
-    is_label_name(&name).then_some(name)
-}
-
-/// lessor's own node label that counts GPUs of any model with this memory size (`ram`) or interface (`interface`).
-#[must_use]
-pub fn any_gpu_label(vendor: &str, what: &str, value: &str) -> Option<String> {
-    let name = format!("{OWN_CAPABILITIES}gpu.{vendor}.{what}.{value}");
     is_label_name(&name).then_some(name)
 }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub ip_pool: String,
     /// How many addresses the pool has.
     pub ips: u32,
+    /// Whether lessor writes what a part of today's provider writes that still runs.
+    pub take_over: bool,
     /// How much more is sold than there is.
     pub overcommit: Overcommit,
     /// What keeps a tenant's pods in.
@@ -60,6 +62,7 @@ impl Default for Settings {
             credentials_in_manifest: false,
             ip_pool: "default".to_owned(),
             ips: 0,
+            take_over: false,
             overcommit: Overcommit::default(),
             security: Security::default(),
             network: Network::default(),
@@ -137,6 +140,7 @@ impl Percent {
 /// What keeps a tenant's pods in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Security {
     /// The Pod Security standard that a lease's namespace enforces.
     pub pod_security: PodSecurity,
@@ -213,6 +217,7 @@ impl PodSecurity {
 /// Whom pods may talk to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Network {
     /// Whether there are network policies at all.
     pub policies: bool,

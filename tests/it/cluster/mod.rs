@@ -3,6 +3,7 @@
 
 mod api_server;
 mod contract;
+mod kubernetes;
 mod simulated;
 mod world;
 

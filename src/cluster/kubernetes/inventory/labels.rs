@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Node;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{names, settings::Settings},
+    super::{names, settings::Settings, todays},
     SeenCluster,
     gpu_names::{GpuNames, Product},
     is_excluded, label, quantity, storage,
@@ -28,14 +28,15 @@ pub struct NodePatch {
     pub patch: Value,
 }
 
-/// The changes that make nodes' labels true; none for nodes whose are. None at all where the settings leave them to others.
+/// The changes that make nodes' labels true; none for nodes whose are. None at all where the settings leave them to others, or
+/// while the inventory operator of today's provider runs.
 #[must_use]
 pub fn patches(
     seen: &SeenCluster<'_>,
     settings: &Settings,
     gpu_names: &GpuNames,
 ) -> Vec<NodePatch> {
-    if !settings.nodes.label {
+    if !settings.nodes.label || left_to(seen, settings).is_some() {
         return Vec::new();
     }
     let storage = storage::Pools::of(seen, settings);
@@ -51,6 +52,14 @@ pub fn patches(
     let mut changed: Vec<NodePatch> = changed.collect();
     changed.sort_by(|one, other| one.node.cmp(&other.node));
     changed
+}
+
+/// The pod of the inventory operator that nodes' labels are left to.
+pub(super) fn left_to(seen: &SeenCluster<'_>, settings: &Settings) -> Option<String> {
+    if settings.take_over {
+        return None;
+    }
+    todays::running(&seen.pods).remove(&todays::Part::InventoryOperator)
 }
 
 /// The labels of our names that a node should have.
@@ -94,19 +103,15 @@ impl Wanted {
         let mut keys = vec![names::gpu_label(vendor, model, None)];
         for (what, value) in details {
             keys.push(names::gpu_label(vendor, model, Some((what, value))));
-            keys.push(names::any_gpu_label(vendor, what, value));
         }
         self.labels.extend(keys.into_iter().flatten().map(|key| (key, count.to_string())));
     }
 
     /// Whether a label that the node has and that is not wanted is to go.
     fn takes_away(&self, key: &str) -> bool {
-        let is_ours = key == names::NETWORK
-            || key.starts_with(names::CAPABILITIES)
-            || key.starts_with(names::OWN_CAPABILITIES);
+        let is_ours = key == names::NETWORK || key.starts_with(names::CAPABILITIES);
         let is_of = |vendor: &String| {
             key.starts_with(&format!("{}gpu.vendor.{vendor}.", names::CAPABILITIES))
-                || key.starts_with(&format!("{}gpu.{vendor}.", names::OWN_CAPABILITIES))
         };
         is_ours && !self.unknown.iter().any(is_of)
     }

@@ -82,6 +82,12 @@ pub fn inventory(seen: &SeenCluster<'_>, settings: &Settings) -> Inventory {
     nodes.sort_by(|one, other| one.name.cmp(&other.name));
     let pools = storage.quantities(&nodes, settings);
     excluded.extend(storage.excluded());
+    if let Some(pod) = labels::left_to(seen, settings).filter(|_| settings.nodes.label) {
+        excluded.insert(
+            "node labels".to_owned(),
+            format!("left to {pod}, which runs: stop it, or set cluster.kubernetes.take_over"),
+        );
+    }
     Inventory { nodes, storage: pools, ips: addresses(seen, settings), excluded }
 }
 

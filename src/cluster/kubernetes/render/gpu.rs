@@ -42,21 +42,14 @@ impl Gpu {
 }
 
 impl Wanted {
+    /// None for any model: an attribute with a memory size or an interface names its model, as `*` may only stand last.
     fn node_labels(&self, vendor: &str) -> Vec<String> {
-        let model = self.model.as_deref();
+        let Some(model) = &self.model else { return Vec::new() };
         let details = [("ram", self.ram.as_deref()), ("interface", self.interface.as_deref())];
-        let details = details.into_iter().filter_map(|(what, value)| {
-            let value = value?;
-            match model {
-                Some(model) => names::gpu_label(vendor, model, Some((what, value))),
-                None => names::any_gpu_label(vendor, what, value),
-            }
-        });
-        model
-            .and_then(|model| names::gpu_label(vendor, model, None))
+        let details = details
             .into_iter()
-            .chain(details)
-            .collect()
+            .filter_map(|(what, value)| names::gpu_label(vendor, model, Some((what, value?))));
+        names::gpu_label(vendor, model, None).into_iter().chain(details).collect()
     }
 }
 

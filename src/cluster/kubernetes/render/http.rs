@@ -109,6 +109,7 @@ fn pick<'a, 'b>(exposes: &'b [Expose<'a>], hostname: &str, port: u16) -> Option<
 /// What the hostname becomes, besides the custom resource.
 pub(super) fn object(lease: &Lease<'_>, route: &Route<'_>) -> Option<Object> {
     match lease.settings.http.mode {
+        _ if lease.left.routes => None,
         HttpMode::Ingress => Some(ingress::object(lease, route)),
         HttpMode::GatewayApi => Some(gateway::object(lease, route)),
         HttpMode::None => None,

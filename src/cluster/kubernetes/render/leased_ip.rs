@@ -27,10 +27,9 @@ pub(super) fn objects(lease: &Lease<'_>, service: &Service<'_>) -> Vec<Object> {
         let Some(endpoint) = expose.leased_ip() else { continue };
         let owner = lease.workload.lease.order.owner().to_string();
         let key = names::sharing_key(&owner, endpoint);
-        for object in [
-            balancer(lease, service, expose, &key),
-            custom::leased_ip(lease, service, expose, &key),
-        ] {
+        let balancer = (!lease.left.addresses).then(|| balancer(lease, service, expose, &key));
+        for object in balancer.into_iter().chain([custom::leased_ip(lease, service, expose, &key)])
+        {
             // The same port for several services of the lease is one.
             if !objects.iter().any(|other| other.id == object.id && other.hash == object.hash) {
                 objects.push(object);

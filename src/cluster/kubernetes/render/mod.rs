@@ -36,7 +36,7 @@ mod volumes;
 mod workload;
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     net::{IpAddr, SocketAddr},
 };
@@ -48,7 +48,8 @@ use self::{http::Route, service::Service};
 use super::{
     names,
     object::{Kind, Object, ObjectId},
-    settings::Settings,
+    settings::{HttpMode, Settings},
+    todays::Part,
 };
 use crate::provider::port::Workload;
 
@@ -59,6 +60,8 @@ pub struct Facts {
     pub api_servers: Vec<SocketAddr>,
     /// Every address of every node.
     pub node_addresses: Vec<IpAddr>,
+    /// The parts of today's provider that run.
+    pub todays: BTreeSet<Part>,
 }
 
 /// Everything that is wanted for a lease.
@@ -68,6 +71,29 @@ pub struct Rendered {
     pub namespace: String,
     /// Sorted by id, each id once.
     pub objects: Vec<Object>,
+    /// What is left to others.
+    left: Left,
+}
+
+/// What is left to others: lessor neither writes nor removes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Left {
+    /// Ingresses and routes.
+    routes: bool,
+    /// Services with leased addresses.
+    addresses: bool,
+}
+
+impl Rendered {
+    /// Whether an object that is there is somebody else's business, wanted or not.
+    #[must_use]
+    pub fn leaves(&self, id: &ObjectId) -> bool {
+        match id.kind {
+            Kind::Ingress | Kind::HttpRoute => self.left.routes,
+            Kind::Service => self.left.addresses && names::is_leased_ip_service(&id.name),
+            _ => false,
+        }
+    }
 }
 
 /// Why a workload cannot run on Kubernetes.
@@ -103,6 +129,7 @@ struct Lease<'a> {
     workload: &'a Workload,
     settings: &'a Settings,
     facts: &'a Facts,
+    left: Left,
     namespace: String,
     services: Vec<Service<'a>>,
     routes: Vec<Route<'a>>,
@@ -117,10 +144,11 @@ pub fn render(
     settings: &Settings,
     facts: &Facts,
 ) -> Result<Rendered, Unrenderable> {
+    let left = left(settings, facts);
     let services = service::read(workload, settings)?;
     let routes = http::routes(workload, &services)?;
     let namespace = names::namespace(&workload.lease);
-    let lease = Lease { workload, settings, facts, namespace, services, routes };
+    let lease = Lease { workload, settings, facts, left, namespace, services, routes };
     let mut objects = Objects::default();
     objects.add(custom::manifest(&lease))?;
     objects.add_all(namespace::objects(&lease))?;
@@ -136,7 +164,15 @@ pub fn render(
         objects.add(custom::provider_host(&lease, route))?;
         objects.add_all(http::object(&lease, route))?;
     }
-    Ok(Rendered { namespace: lease.namespace, objects: objects.0.into_values().collect() })
+    Ok(Rendered { namespace: lease.namespace, objects: objects.0.into_values().collect(), left })
+}
+
+fn left(settings: &Settings, facts: &Facts) -> Left {
+    let runs = |part: Part| !settings.take_over && facts.todays.contains(&part);
+    Left {
+        routes: settings.http.mode == HttpMode::None || runs(Part::HostnameOperator),
+        addresses: runs(Part::IpOperator),
+    }
 }
 
 /// The objects so far, by id.

@@ -95,7 +95,7 @@ fn nodes(service: &Service<'_>) -> NodeSelector {
         .collect();
     classes.sort();
     classes.dedup();
-    let kinds = service.gpu.as_ref().map_or_else(|| vec![Vec::new()], |gpu| gpu.node_labels());
+    let kinds = service.gpu.as_ref().map_or_else(|| vec![Vec::new()], super::gpu::Gpu::node_labels);
     let kinds = if kinds.is_empty() { vec![Vec::new()] } else { kinds };
     let terms = kinds.into_iter().map(|gpu| NodeSelectorTerm {
         match_expressions: Some(

@@ -2,7 +2,7 @@
 //!
 //! Everything that makes a workload unrenderable is found here, so that what comes after cannot fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Unrenderable,
@@ -110,9 +110,9 @@ pub(super) fn read<'a>(
         .iter()
         .map(|service| read_one(workload, service, settings))
         .collect::<Result<_, _>>()?;
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for service in &services {
-        if seen.insert(service.name, ()).is_some() {
+        if !seen.insert(service.name) {
             return Err(Unrenderable::of(
                 service.name,
                 "two services of the group have this name",
