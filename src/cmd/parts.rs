@@ -199,8 +199,7 @@ pub fn is_devnet(chain_id: &str) -> bool {
 }
 
 async fn cluster(settings: &Settings) -> anyhow::Result<Arc<dyn Cluster>> {
-    const ALLOWED: &str =
-        "allowed are \"kubernetes\" and \"simulated\" (with a development chain)";
+    const ALLOWED: &str = "allowed are \"kubernetes\" and \"simulated\" (with a development chain)";
     match settings.cluster.kind.as_str() {
         "simulated" => Ok(Arc::new(cluster::Simulated::new(&settings.cluster.url)?)),
         "kubernetes" => {

@@ -3,6 +3,7 @@
 //! A test of a [`cluster::Ring`] that cannot run here prints why and passes; with `CI=true` it fails.
 
 mod cluster;
+mod figures;
 mod harness;
 #[path = "../it/support.rs"]
 mod support;
