@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -16,10 +16,12 @@ use super::{
     overview::action,
 };
 use crate::{
-    domain::{CertificateState, Coin, Denom, Height},
+    domain::{CertificateState, Coin, Denom, Height, LeaseId},
     provider::{
-        Provider,
-        port::{ChainError, NodeFault, NodeHealth, Tip},
+        Error, Provider,
+        deployment::DeploymentRecord,
+        lease::Phase,
+        port::{ChainError, NodeFault, NodeHealth, Subject, Tip},
     },
 };
 
@@ -49,8 +51,8 @@ pub enum FindingVerdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FindingView {
-    /// What: `node/<host>`, `tip`, `clock`, `account`, `funds`, `registration`, `certificate`, `cluster`, `outbox`, and the
-    /// names of `/readyz`.
+    /// What: `node/<host>`, `tip`, `clock`, `account`, `funds`, `registration`, `certificate`, `cluster`, `workloads`, `outbox`,
+    /// and the names of `/readyz`.
     #[schema(example = "node/rpc.example.net")]
     pub name: String,
     /// How it is.
@@ -130,12 +132,13 @@ use FindingVerdict::{Fail, Ok as Fine, Warn};
 
 /// Looks at everything once.
 pub async fn doctor(provider: &Provider, draining: bool) -> DoctorView {
-    let (tip, account, registration, certificate, cluster, outbox) = tokio::join!(
+    let (tip, account, registration, certificate, cluster, workloads, outbox) = tokio::join!(
         within(provider.chain.tip()),
         account(provider),
         registration(provider),
         certificate(provider),
         cluster(provider),
+        within(orphans(provider)),
         outbox(provider),
     );
     let now = provider.clock.now();
@@ -145,7 +148,7 @@ pub async fn doctor(provider: &Provider, draining: bool) -> DoctorView {
     findings.extend(nodes.iter().map(node));
     findings.extend([account]);
     findings.extend(registration);
-    findings.extend([certificate, cluster, outbox]);
+    findings.extend([certificate, cluster, workloads_finding(&workloads), outbox]);
     let stored = health(provider, draining).await;
     findings.extend(stored.conditions.iter().map(condition));
     let verdict = findings.iter().map(|found| found.verdict).max().unwrap_or(Fine);
@@ -305,6 +308,44 @@ async fn cluster(provider: &Provider) -> FindingView {
         Err(error) => {
             let action = "Check cluster.url and the cluster: nothing is bid without its inventory.";
             finding("cluster", Fail, error, action)
+        }
+    }
+}
+
+/// What runs in the name of a lease of which the rows know nothing, or that it is gone. It is never removed for that: only the
+/// chain's word ends a workload.
+async fn orphans(provider: &Provider) -> Result<Vec<LeaseId>, Error> {
+    let mut found = Vec::new();
+    for lease in provider.cluster.leases().await? {
+        let subject = Subject::Deployment(lease.deployment().clone());
+        let state = provider.store.subject_state(&subject).await?;
+        let record = state.and_then(|state| DeploymentRecord::deserialize(state).ok());
+        let known = record
+            .as_ref()
+            .and_then(|record| record.orders.get(&lease.order)?.lease.as_ref())
+            .is_some_and(|known| known.phase != Phase::Gone);
+        if !known {
+            found.push(lease);
+        }
+    }
+    Ok(found)
+}
+
+fn workloads_finding(orphans: &Result<Vec<LeaseId>, String>) -> FindingView {
+    /// So many are named.
+    const NAMED: usize = 5;
+    let name = "workloads";
+    match orphans {
+        Err(error) => finding(name, Warn, error, "Mend the cluster first."),
+        Ok(orphans) if orphans.is_empty() => {
+            finding(name, Fine, "everything that runs belongs to a lease", "")
+        }
+        Ok(orphans) => {
+            let named: Vec<String> = orphans.iter().take(NAMED).map(ToString::to_string).collect();
+            let detail =
+                format!("{} run for no lease that is known: {}", orphans.len(), named.join(", "));
+            let action = "Look at these leases on chain: one that runs is taken up by the next comparison; what stays is to be removed by hand.";
+            finding(name, Warn, detail, action)
         }
     }
 }

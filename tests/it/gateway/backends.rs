@@ -216,7 +216,7 @@ impl Cluster for FakeCluster {
         Ok(self.statuses.lock().unwrap().get(lease).cloned())
     }
     async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError> {
-        Ok(Vec::new())
+        Ok(self.statuses.lock().unwrap().keys().cloned().collect())
     }
     async fn logs(
         &self,
