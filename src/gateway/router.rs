@@ -72,6 +72,7 @@ fn tenant() -> Routes {
         .routes(routes!(r::leases::services))
         .routes(routes!(r::leases::logs))
         .routes(routes!(r::leases::events))
+        .routes(routes!(r::exec::exec))
         .routes(routes!(r::deployments::put_manifest))
         .routes(routes!(r::deployments::validate_manifest))
         .routes(routes!(r::orders::decision))

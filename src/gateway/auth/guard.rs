@@ -5,7 +5,7 @@
 //! | [`Known`] | any tenant, and the operator |
 //! | [`Operator`] | the operator, by token or by a session's cookie |
 //! | [`OrderReader`], [`LeaseReader`] | the owner whose token allows it, and the operator |
-//! | [`DeploymentOwner`] | the owner whose token allows it |
+//! | [`DeploymentOwner`], [`LeaseOwner`] | the owner whose token allows it |
 //!
 //! What is not the caller's is answered as if it were absent: nobody learns who has leases here.
 
@@ -52,6 +52,8 @@ needs! {
     Logs = Logs;
     /// Reading cluster events.
     Events = Events;
+    /// Running commands in a replica.
+    Shell = Shell;
     /// Uploading a manifest.
     SendManifest = SendManifest;
     /// Reading a manifest back.
@@ -111,6 +113,16 @@ pub struct LeaseReader<N> {
     needs: PhantomData<N>,
 }
 
+/// The owner of the lease in the path, with a token that allows `N`.
+#[derive(Debug)]
+pub struct LeaseOwner<N> {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What the token says.
+    pub claims: Claims,
+    needs: PhantomData<N>,
+}
+
 /// The owner of the deployment in the path, with a token that allows `N`.
 #[derive(Debug)]
 pub struct DeploymentOwner<N> {
@@ -135,6 +147,20 @@ impl<N: Needs> FromRequestParts<State> for LeaseReader<N> {
         let (order, caller) = reader::<N>(parts, state, Code::LeaseNotFound).await?;
         let lease = order.lease(&state.provider.address);
         Ok(Self { lease, caller, needs: PhantomData })
+    }
+}
+
+impl<N: Needs> FromRequestParts<State> for LeaseOwner<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let (order, caller) = reader::<N>(parts, state, Code::LeaseNotFound).await?;
+        let Caller::Tenant(claims) = caller else {
+            let detail = "only the tenant may do this in a lease";
+            return Err(Problem::new(Code::ScopeMissing).detail(detail));
+        };
+        let lease = order.lease(&state.provider.address);
+        Ok(Self { lease, claims, needs: PhantomData })
     }
 }
 

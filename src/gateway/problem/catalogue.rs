@@ -114,6 +114,8 @@ catalogue! {
         "A hostname in the manifest belongs to another lease until that ends or gives it back.";
     ClusterRefused = "cluster_refused", CONFLICT, "The cluster refused it",
         "The cluster understood the change and will not make it.";
+    ExecRefused = "exec_refused", CONFLICT, "The command cannot be run",
+        "The service has no replica of that number, the replica is not ready, or the program does not exist; the detail says which.";
     PolicyVersionDiffers = "policy_version_differs", PRECONDITION_FAILED, "Another version is in force",
         "The policy was changed since the version that `If-Match` names; `version` is the one in force. Read it, and make the change on top of it.";
     StreamDeleted = "stream_deleted", GONE, "The stream was deleted",
@@ -144,6 +146,8 @@ catalogue! {
         "A service is exposed over HTTP without a hostname and this provider gives none out.";
     HostnameBlocked = "hostname_blocked", UNPROCESSABLE_ENTITY, "The provider blocks the hostname",
         "A hostname in the manifest is on the operator's list of blocked names.";
+    UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, "The route is a websocket",
+        "The request is no handshake of a websocket (RFC 6455, version 13).";
     VersionMissing = "version_missing", PRECONDITION_REQUIRED, "The version that is changed must be named",
         "The request changes something that has versions and has no `If-Match` with the version that it is made on. Read it first; the version is its `ETag`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests",

@@ -288,7 +288,7 @@ fn wanted_services(
 }
 
 /// The rows know the lease. What runs of it, the cluster says.
-async fn is_in_cluster(state: &State, lease: &LeaseId) -> Result<(), Problem> {
+pub(super) async fn is_in_cluster(state: &State, lease: &LeaseId) -> Result<(), Problem> {
     match views::lease_record(&state.provider, lease).await? {
         None => Err(Problem::new(Code::LeaseNotFound)),
         Some(record) if record.applied.is_none() => Err(Problem::new(Code::NotInCluster)

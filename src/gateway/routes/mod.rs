@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bids;
 pub mod deployments;
 pub mod doctor;
+pub mod exec;
 pub mod funnel;
 pub mod inventory;
 pub mod leases;

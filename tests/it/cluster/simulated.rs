@@ -108,6 +108,20 @@ keeps_the_contract!(
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
+async fn the_way_to_ready_is_told_step_by_step() {
+    let served = served().await;
+    let cluster = &served.cluster;
+    cluster.apply(&workload(&lease(1), 1, &[service("web", IMAGES.good)])).await.unwrap();
+    let way = ["Scheduled", "Pulling", "Pulled", "Created", "Started"];
+    eventually("all steps are told", LIMIT, async || {
+        let told = cluster.events(&lease(1), false, None).await.unwrap();
+        let told: Vec<String> = told.map(|event| event.unwrap().reason).collect().await;
+        (told == way).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_cluster_that_is_away_is_unavailable_and_loses_nothing() {
     let served = served().await;
     let cluster = &served.cluster;

@@ -50,6 +50,7 @@ pub(super) fn expected(template: &str, operation: &Value) -> [u16; 4] {
         (["operator"], false) => [401, 403, 403, 0],
         (["operator", "tenant"], false) if names_owner => [401, 0, 404, 0],
         (["operator", "tenant"], false) => [401, 0, 0, 0],
+        (["tenant"], false) if names_owner => [401, 0, 404, 403],
         // Another tenant is the owner of a deployment of the same number, which has no lease here.
         (["tenant"], false) => [401, 0, 0, 403],
         // A manifest is read before leases are looked for, and this one is empty.
