@@ -15,7 +15,7 @@ use crate::{
     support::eventually,
 };
 
-const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn calls_are_counted_by_user_to_the_last_one() {
@@ -109,33 +109,7 @@ async fn objects_are_acted_on_and_a_namespace_goes() {
     tokio::time::timeout(LIMIT, gone).await.expect("the namespace goes").unwrap();
 }
 
-#[tokio::test]
-async fn pods_run_on_a_real_node() {
-    let Some(cluster) = shared(Ring::Node) else { return };
-    cluster
-        .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "runs"}}))
-        .await;
-    cluster.node().tag("registry.test/tenant:1", "example.test/web:1");
-    cluster.apply(&deployment("runs", "example.test/web:1")).await;
-    let pods: Api<Pod> = Api::namespaced(cluster.admin(), "runs");
-    let pod = eventually("the pod runs", LIMIT, async || {
-        let found = pods.list(&ListParams::default()).await.unwrap();
-        let runs = |pod: &Pod| {
-            let status = pod.status.as_ref()?;
-            let ready = status.container_statuses.as_ref()?.first()?.ready;
-            (ready && status.phase.as_deref() == Some("Running"))
-                .then(|| pod.metadata.name.clone())?
-        };
-        found.items.iter().find_map(runs)
-    })
-    .await;
-    let log = pods.logs(&pod, &kube::api::LogParams::default()).await.unwrap();
-    assert!(log.starts_with("listens on 8080\n"), "{log}");
-    let addresses = cluster.node().inside("ip", &["-brief", "address"]);
-    assert!(addresses.contains("cni0"), "pods are on the node's own bridge: {addresses}");
-}
-
-fn deployment(namespace: &str, image: &str) -> serde_json::Value {
+pub(crate) fn deployment(namespace: &str, image: &str) -> serde_json::Value {
     let labels = json!({"app": "web"});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",

@@ -1,9 +1,15 @@
 //! lessor on a real Kubernetes, as much of it as a test needs: `cluster` starts it, and says how to run these tests.
 //!
-//! A test of a [`cluster::Ring`] that cannot run here prints why and passes; with `CI=true` it fails.
+//! A test of a [`cluster::Ring`] that cannot run here prints why and passes; with `CI=true` it fails. What needs a real node
+//! stands in `node`, so that the rest can be run without it.
 
 mod cluster;
 mod figures;
 mod harness;
+mod node;
+
+#[path = "../it/cluster/fixtures.rs"]
+#[expect(dead_code, reason = "some of it is for other tests")]
+mod fixtures;
 #[path = "../it/support.rs"]
 mod support;

@@ -13,14 +13,13 @@
 //! | `server`, `failure` | the few requests that are sent, and what each answer means | |
 //! | [`mod@inventory`] | cached nodes, pods and classes → what the cluster can hold | pure |
 //! | [`todays`] | which parts of today's provider run, and what is left to them | pure |
-//! | `stream` | logs, events, exec | |
+//! | [`mod@stream`] | logs, events, exec | |
 //!
 //! The surprising fact: an object says itself what it was made from ([`object::HASH`]), so nothing has to be read, and
 //! nothing written, where a lease has not changed.
 
 pub mod apply;
 mod cluster;
-
 mod failure;
 pub mod inventory;
 pub mod names;
@@ -29,6 +28,7 @@ pub mod render;
 mod server;
 pub mod settings;
 pub mod status;
+pub mod stream;
 mod teardown;
 pub mod todays;
 pub mod watch;

@@ -18,7 +18,10 @@
 use std::time::Duration;
 
 use axum::{
-    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection},
+    extract::ws::{
+        CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code,
+        rejection::WebSocketUpgradeRejection,
+    },
     response::Response,
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -94,8 +97,8 @@ pub async fn exec(
         return Err(Problem::new(Code::ScopeMissing).detail(detail));
     }
     is_in_cluster(&state, &owner.lease).await?;
-    let upgrade = upgrade
-        .map_err(|why| Problem::new(Code::UpgradeRequired).detail(why.body_text()))?;
+    let upgrade =
+        upgrade.map_err(|why| Problem::new(Code::UpgradeRequired).detail(why.body_text()))?;
     let execution = state.provider.cluster.exec(&owner.lease, &query).await.map_err(not_run)?;
     let shutdown = state.shutdown.clone();
     Ok(upgrade
