@@ -237,7 +237,7 @@ fn configure(cluster: &Cluster, folder: &Path) {
         },
     });
     write("containerd.toml", &toml::to_string(&containerd).unwrap());
-    let signed = cluster.authority.server("kubelet", IpAddr::V4(ADDRESS));
+    let signed = cluster.authority.server("kubelet-server", IpAddr::V4(ADDRESS));
     let kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
         "address": ADDRESS,
