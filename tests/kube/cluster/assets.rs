@@ -22,16 +22,13 @@ impl Assets {
         self.0.join("images.tar")
     }
 
-    /// Files with definitions of custom resources: the Gateway API's, and those that stand in `deploy`.
+    /// Files with definitions of custom resources: the Gateway API's, and our own.
     pub(super) fn definitions(&self) -> Vec<PathBuf> {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/crds");
-        let mut files = Vec::new();
-        for folder in [self.0.join("gateway-api"), own] {
-            let entries = fs::read_dir(folder).into_iter().flatten();
-            files.extend(entries.map(|entry| entry.unwrap().path()));
-        }
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
+        let entries = fs::read_dir(self.0.join("gateway-api")).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         files.sort();
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/crds.yaml");
+        files.extend(own.exists().then_some(own));
         files
     }
 }

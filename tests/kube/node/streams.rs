@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api,
@@ -12,7 +12,8 @@ use lessor::{
     cluster::kubernetes::{names, stream::Streams},
     domain::LeaseId,
     provider::port::{
-        ClusterErrorKind, ExecInput, ExecOutput, ExecQuery, Execution, LogLine, LogQuery,
+        ClusterError, ClusterErrorKind, ClusterEvent, ExecInput, ExecOutput, ExecQuery, Execution,
+        LogLine, LogQuery,
     },
 };
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ use crate::{
     fixtures::lease,
     support::eventually,
 };
+
+type Lines = BoxStream<'static, Result<LogLine, ClusterError>>;
 
 const TENANT: &str = "registry.test/tenant:1";
 
@@ -75,9 +78,7 @@ async fn ready(cluster: &Cluster, namespace: &str, count: usize) -> Vec<String> 
     .await
 }
 
-async fn next(
-    lines: &mut (impl StreamExt<Item = Result<LogLine, lessor::provider::port::ClusterError>> + Unpin),
-) -> LogLine {
+async fn next(lines: &mut Lines) -> LogLine {
     let next = tokio::time::timeout(LIMIT, lines.next()).await.expect("a line comes");
     next.expect("the log goes on").unwrap()
 }
@@ -197,10 +198,7 @@ async fn events_are_told_in_order_and_gone_on_with() {
     let streams = Streams::new(cluster.admin());
     let mut events = streams.events(&lease, true, None).await.unwrap();
     let mut told = Vec::new();
-    while told
-        .last()
-        .is_none_or(|event: &lessor::provider::port::ClusterEvent| event.reason != "Started")
-    {
+    while told.last().is_none_or(|event: &ClusterEvent| event.reason != "Started") {
         let next = tokio::time::timeout(LIMIT, events.next()).await.expect("an event comes");
         told.push(next.unwrap().unwrap());
     }
@@ -348,10 +346,7 @@ async fn collect(mut execution: Execution) -> Ended {
     ended
 }
 
-async fn until(
-    lines: &mut (impl StreamExt<Item = Result<LogLine, lessor::provider::port::ClusterError>> + Unpin),
-    is_it: impl Fn(&LogLine) -> bool,
-) -> LogLine {
+async fn until(lines: &mut Lines, is_it: impl Fn(&LogLine) -> bool) -> LogLine {
     loop {
         let line = next(lines).await;
         if is_it(&line) {
