@@ -230,7 +230,7 @@ async fn a_command_has_streams_a_terminal_and_an_exit_code() {
     assert_eq!((stdout.as_str(), stderr.as_str(), code), ("out\n", "err\n", Ok(3)));
 
     // Standard input is read to its end, and more than any buffer holds.
-    let query = ExecQuery { stdin: true, ..query(&["sha256sum"]) };
+    let query = ExecQuery { stdin: true, ..in_web(&["sha256sum"]) };
     let execution = streams.exec(&lease, &query).await.unwrap();
     let input = execution.input.clone();
     let sending = tokio::spawn(async move {
@@ -245,7 +245,7 @@ async fn a_command_has_streams_a_terminal_and_an_exit_code() {
     let expected = format!("{}  -\n", data_encoding::HEXLOWER.encode(&hash));
     assert_eq!((ended.stdout, ended.code), (expected, Ok(0)));
 
-    let query = ExecQuery { tty: true, stdin: true, ..query(&["sh"]) };
+    let query = ExecQuery { tty: true, stdin: true, ..in_web(&["sh"]) };
     let execution = streams.exec(&lease, &query).await.unwrap();
     let resize = ExecInput::Resize { columns: 97, rows: 31 };
     execution.input.send(resize).await.unwrap();
@@ -261,17 +261,17 @@ async fn a_command_has_streams_a_terminal_and_an_exit_code() {
     assert_eq!(absent.code, Err(why.to_owned()));
     for (query, kind, why) in [
         (
-            ExecQuery { service: "nobody".to_owned(), ..self::query(&["ls"]) },
+            ExecQuery { service: "nobody".to_owned(), ..in_web(&["ls"]) },
             ClusterErrorKind::NotFound,
             "no such service exists with that name",
         ),
         (
-            ExecQuery { replica: 99, ..self::query(&["ls"]) },
+            ExecQuery { replica: 99, ..in_web(&["ls"]) },
             ClusterErrorKind::Refused,
             "pod index out of range: valid range is [0, 0]",
         ),
         (
-            ExecQuery { service: "bad".to_owned(), ..self::query(&["ls"]) },
+            ExecQuery { service: "bad".to_owned(), ..in_web(&["ls"]) },
             ClusterErrorKind::Refused,
             "service with that name is not running: the service is not ready",
         ),
@@ -290,7 +290,7 @@ async fn a_reader_that_does_not_read_holds_up_the_command_and_not_this_process()
     ready(cluster, &namespace, 1).await;
     let streams = Streams::new(cluster.admin());
     let endless = ["sh", "-c", "yes & echo $! >/tmp/yes; wait"];
-    let execution = streams.exec(&lease, &query(&endless)).await.unwrap();
+    let execution = streams.exec(&lease, &in_web(&endless)).await.unwrap();
     let used = async || -> u64 {
         let spent = "awk '{print $14 + $15}' /proc/$(cat /tmp/yes)/stat";
         let Ended { stdout, .. } = run(&streams, &lease, &["sh", "-c", spent]).await;
@@ -305,7 +305,7 @@ async fn a_reader_that_does_not_read_holds_up_the_command_and_not_this_process()
     drop(execution);
 }
 
-fn query(command: &[&str]) -> ExecQuery {
+fn in_web(command: &[&str]) -> ExecQuery {
     ExecQuery {
         service: "web".to_owned(),
         replica: 0,
@@ -322,7 +322,7 @@ struct Ended {
 }
 
 async fn run(streams: &Streams, lease: &LeaseId, command: &[&str]) -> Ended {
-    collect(streams.exec(lease, &query(command)).await.unwrap()).await
+    collect(streams.exec(lease, &in_web(command)).await.unwrap()).await
 }
 
 async fn collect(mut execution: Execution) -> Ended {
