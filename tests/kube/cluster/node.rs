@@ -297,6 +297,8 @@ fn script(cluster: &Cluster, assets: &Assets, folder: &Path) -> String {
     );
     let configuration = [format!("--config={}", at("containerd.toml"))];
     script += &begin("containerd", Path::new("containerd"), &configuration);
+    // The kubelet does not wait for it.
+    script += &format!("until [ -S {} ]; do sleep 0.05; done\n", socket(folder));
     script += &begin("kubelet", &assets.program("kubelet"), &kubelet);
     script += &begin("kube-proxy", &assets.program("kube-proxy"), &proxy);
     script += "while :; do wait -n || sleep 1; done\n";

@@ -148,13 +148,14 @@ async fn a_replica_that_is_restarted_or_replaced_is_marked_and_followed() {
     run(&streams, &lease, &["tenant", "get", url]).await;
     let note = until(&mut lines, |line| line.is_note).await;
     assert_eq!(note.line, "restarted: exit code 7");
-    assert_eq!(next(&mut lines).await.line, "listens on 8080", "the new container from its start");
+    let begun = next(&mut lines).await;
+    assert_eq!(begun.line, "listens on 8080", "the new container from its start");
 
     let previous = LogQuery { previous: true, ..of("web") };
     let previous = streams.logs(&lease, &previous).await.unwrap();
     let previous: Vec<LogLine> = previous.map(Result::unwrap).collect().await;
     assert_eq!(previous[0].line, "listens on 8080");
-    assert!(previous.last().unwrap().at < note.at, "nothing of the container that runs now");
+    assert!(previous.last().unwrap().at < begun.at, "nothing of the container that runs now");
 
     cluster.apply(&deployment(&namespace, "web", TENANT, 1, "b")).await;
     let other = until(&mut lines, |line| line.replica != first).await;
