@@ -25,14 +25,15 @@ use super::{
     server::ApiServer,
     settings::Settings,
     status::{self, SeenLease},
+    stream::Streams,
     teardown, todays,
     watch::{Caches, Entry, Held, Report, Source, Watching},
 };
 use crate::{
     domain::{LeaseId, inventory::Inventory},
     provider::port::{
-        Cluster, ClusterError, ClusterErrorKind, ClusterEvent, LeaseStatus, LogLine, LogQuery,
-        Teardown, Workload,
+        Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ExecQuery, Execution, LeaseStatus,
+        LogLine, LogQuery, Teardown, Workload,
     },
 };
 
@@ -48,6 +49,7 @@ const YOUNG: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Kubernetes {
     server: ApiServer,
+    streams: Streams,
     caches: Arc<Caches>,
     settings: Arc<Settings>,
 }
@@ -86,9 +88,10 @@ impl Kubernetes {
     /// The cluster behind a client, each of whose answers may take `timeout`.
     #[must_use]
     pub fn with(client: Client, settings: Settings, timeout: Duration) -> Self {
+        let streams = Streams::new(client.clone());
         let server = ApiServer::new(client, timeout);
         let caches = Arc::new(Caches::new(server.clone(), &settings.manifest_namespace));
-        Self { server, caches, settings: Arc::new(settings) }
+        Self { server, streams, caches, settings: Arc::new(settings) }
     }
 
     /// Opens the watches: from now on nothing is listed. They end when the answer is dropped.
@@ -262,19 +265,23 @@ impl Cluster for Kubernetes {
 
     async fn logs(
         &self,
-        _: &LeaseId,
-        _: &LogQuery,
+        lease: &LeaseId,
+        query: &LogQuery,
     ) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError> {
-        Err(no_streams("read logs"))
+        self.streams.logs(lease, query).await
     }
 
     async fn events(
         &self,
-        _: &LeaseId,
-        _: bool,
-        _: Option<&str>,
+        lease: &LeaseId,
+        follow: bool,
+        after: Option<&str>,
     ) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError> {
-        Err(no_streams("read events"))
+        self.streams.events(lease, follow, after).await
+    }
+
+    async fn exec(&self, lease: &LeaseId, query: &ExecQuery) -> Result<Execution, ClusterError> {
+        self.streams.exec(lease, query).await
     }
 }
 
@@ -294,11 +301,6 @@ fn still_going(plan: &Plan<'_>) -> Option<ClusterError> {
 
 fn unavailable(failure: Failure, doing: &'static str) -> ClusterError {
     ClusterError { kind: ClusterErrorKind::Unavailable, ..failure.into_error(doing) }
-}
-
-fn no_streams(doing: &'static str) -> ClusterError {
-    let detail = "streams are not read from Kubernetes yet".to_owned();
-    ClusterError { doing, detail, kind: ClusterErrorKind::Unavailable }
 }
 
 async fn config(settings: &Settings) -> Result<Config, String> {

@@ -24,11 +24,13 @@ impl Assets {
 
     /// Files with definitions of custom resources: the Gateway API's, and our own.
     pub(super) fn definitions(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.0.join("gateway-api")).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/crds");
+        let mut files = Vec::new();
+        for folder in [self.0.join("gateway-api"), own] {
+            let entries = fs::read_dir(&folder).unwrap();
+            files.extend(entries.map(|entry| entry.unwrap().path()));
+        }
         files.sort();
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/crds.yaml");
-        files.extend(own.exists().then_some(own));
         files
     }
 }
