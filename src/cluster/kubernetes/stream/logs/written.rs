@@ -61,16 +61,25 @@ impl Written {
         query: &LogQuery,
         cursor: &Cursor,
     ) -> Result<Self, ClusterError> {
-        let opening = found.iter().filter(|pod| has_log(pod, query.previous)).map(|pod| async {
-            let (replica, service) = (pod.name_any(), pods::service(pod).unwrap_or_default());
-            let span = Span {
-                follow: false,
-                previous: query.previous,
-                tail: query.tail,
-                after: cursor.of(&replica),
-            };
-            let opened = read::open(api, &replica, service, &span).await;
-            (replica, service.to_owned(), pods::since(pod), opened)
+        let mut wanted = Vec::new();
+        for pod in found {
+            if has_log(pod, query.previous) {
+                let (replica, service) = (pod.name_any(), pods::service(pod).unwrap_or_default());
+                let span = Span {
+                    follow: false,
+                    previous: query.previous,
+                    tail: query.tail,
+                    after: cursor.of(&replica),
+                };
+                wanted.push((replica, service.to_owned(), pods::since(pod), span));
+            }
+        }
+        let opening = wanted.into_iter().map(|(replica, service, since, span)| {
+            let api = api.clone();
+            async move {
+                let opened = read::open(&api, &replica, &service, &span).await;
+                (replica, service, since, opened)
+            }
         });
         let mut opened = stream::iter(opening).buffered(OPENING);
         let mut written = Self { logs: Vec::new(), unread: Vec::new() };
