@@ -8,8 +8,11 @@ mod figures;
 mod harness;
 mod node;
 
+#[path = "../it/cluster/contract.rs"]
+mod contract;
 #[path = "../it/cluster/fixtures.rs"]
-#[expect(dead_code, reason = "some of it is for other tests")]
 mod fixtures;
 #[path = "../it/support.rs"]
 mod support;
+
+use fixtures::{lease, route, service, workload};

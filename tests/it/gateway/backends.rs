@@ -18,10 +18,12 @@ use lessor::{
     },
     provider::port::{
         Account, Broadcast, Chain, ChainError, ChainErrorKind, ChainIdentity, Cluster,
-        ClusterError, ClusterErrorKind, ClusterEvent, Included, LeaseStatus, LogLine, LogQuery,
-        Seen, Teardown, Tip, Workload,
+        ClusterError, ClusterErrorKind, ClusterEvent, ExecInput, ExecOutput, ExecQuery, Execution,
+        Included, LeaseStatus, LogLine, LogQuery, Seen, Teardown, Tip, Workload,
     },
 };
+
+use tokio::sync::mpsc;
 
 use super::world::{CHAIN, start};
 
@@ -260,5 +262,27 @@ impl Cluster for FakeCluster {
             return Err(refused(ClusterErrorKind::Refused));
         }
         Ok(stream::empty().boxed())
+    }
+
+    /// A command that writes what it reads, its terminal's size as an error, and ends with 3.
+    async fn exec(&self, _: &LeaseId, query: &ExecQuery) -> Result<Execution, ClusterError> {
+        if query.service != "web" {
+            return Err(refused(ClusterErrorKind::NotFound));
+        }
+        if query.replica > 0 {
+            return Err(refused(ClusterErrorKind::Refused));
+        }
+        let (input, inputs) = mpsc::channel(1);
+        let output = stream::unfold(inputs, |mut inputs| async move {
+            let said = match inputs.recv().await? {
+                ExecInput::Stdin(bytes) => ExecOutput::Stdout(bytes),
+                ExecInput::Resize { columns, rows } => {
+                    ExecOutput::Stderr(format!("{columns}x{rows}").into())
+                }
+                ExecInput::EndOfStdin => ExecOutput::Exit(3),
+            };
+            Some((Ok(said), inputs))
+        });
+        Ok(Execution { input, output: output.boxed() })
     }
 }

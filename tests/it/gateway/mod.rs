@@ -4,6 +4,7 @@ mod access;
 mod backends;
 mod doctor;
 mod document;
+mod exec;
 mod leases;
 mod live;
 mod operator;

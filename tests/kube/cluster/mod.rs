@@ -215,6 +215,11 @@ fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config.expect("files are all it reads").unwrap()).unwrap()
 }
 
+/// The name of [`Ring::Node`]'s node.
+pub(crate) const fn node_name() -> &'static str {
+    node::NAME
+}
+
 /// Applies an object as whoever the client is.
 pub(crate) async fn apply(client: &Client, wanted: &Value) -> DynamicObject {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -1,5 +1,6 @@
 //! What needs a real node: containers that run, write, answer and crash.
 
+mod contract;
 mod streams;
 
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
 use serde_json::json;
+use tokio::sync::RwLock;
 
 use crate::{
     cluster::{Ring, shared},
@@ -14,12 +16,15 @@ use crate::{
     support::eventually,
 };
 
+/// Held while a test uses the node, by one alone while it counts what the node holds.
+static NODE: RwLock<()> = RwLock::const_new(());
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn pods_run_on_a_real_node() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     cluster
         .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "runs"}}))
         .await;

@@ -18,7 +18,7 @@ use lessor::{
 };
 use serde_json::{Value, json};
 
-use super::LIMIT;
+use super::{LIMIT, NODE};
 use crate::{
     cluster::{Cluster, Ring, shared},
     fixtures::lease,
@@ -90,6 +90,7 @@ fn of(service: &str) -> LogQuery {
 #[tokio::test]
 async fn the_lines_of_many_replicas_are_one_log_that_can_be_gone_on_with() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(301);
     let absent = ("absent", "registry.test/none:1", 1);
     let services = [("web", TENANT, 2), ("api", TENANT, 1), absent];
@@ -136,6 +137,7 @@ async fn the_lines_of_many_replicas_are_one_log_that_can_be_gone_on_with() {
 #[tokio::test]
 async fn a_replica_that_is_restarted_or_replaced_is_marked_and_followed() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(302);
     let namespace = running(cluster, &lease, &[("web", TENANT, 1)]).await;
     let first = ready(cluster, &namespace, 1).await.remove(0);
@@ -177,6 +179,7 @@ async fn a_replica_that_is_restarted_or_replaced_is_marked_and_followed() {
 #[tokio::test]
 async fn an_endless_line_is_cut_and_the_log_goes_on() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(303);
     let namespace = running(cluster, &lease, &[("web", TENANT, 1)]).await;
     ready(cluster, &namespace, 1).await;
@@ -193,6 +196,7 @@ async fn an_endless_line_is_cut_and_the_log_goes_on() {
 #[tokio::test]
 async fn events_are_told_in_order_and_gone_on_with() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(304);
     let namespace = running(cluster, &lease, &[("web", TENANT, 1)]).await;
     ready(cluster, &namespace, 1).await;
@@ -220,6 +224,7 @@ async fn events_are_told_in_order_and_gone_on_with() {
 #[tokio::test]
 async fn a_command_has_streams_a_terminal_and_an_exit_code() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(305);
     let services = [("web", TENANT, 1), ("bad", "registry.test/crash:1", 1)];
     let namespace = running(cluster, &lease, &services).await;
@@ -286,6 +291,7 @@ async fn a_command_has_streams_a_terminal_and_an_exit_code() {
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_up_the_command_and_not_this_process() {
     let Some(cluster) = shared(Ring::Node) else { return };
+    let _turn = NODE.read().await;
     let lease = lease(306);
     let namespace = running(cluster, &lease, &[("web", TENANT, 1)]).await;
     ready(cluster, &namespace, 1).await;
