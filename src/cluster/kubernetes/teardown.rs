@@ -96,14 +96,13 @@ async fn custom_resources(
     for kind in [Kind::ProviderHost, Kind::ProviderLeasedIp, Kind::Manifest] {
         left += match server.delete_all(kind.api(), namespace, &selector).await {
             Ok(left) => left,
-            // Where the kind is not known there is nothing of it, if the API server itself says so.
-            Err(failure) if failure.is_unknown_path() => {
-                match server.serves(kind.api().group).await? {
-                    false => 0,
-                    true => return Err(failure),
+            Err(failure) => {
+                // Where the kind is not known there is nothing of it, if the API server itself says so.
+                if !failure.is_unknown_path() || server.serves(kind.api().group).await? {
+                    return Err(failure);
                 }
+                0
             }
-            Err(failure) => return Err(failure),
         };
     }
     Ok(left)

@@ -206,3 +206,12 @@ async fn no_request_is_repeated_by_itself() {
     server.apply().await.unwrap_err();
     assert_eq!(server.asked("PATCH").len(), 1);
 }
+
+#[tokio::test]
+async fn many_who_ask_while_the_server_is_away_are_told_by_one_request() {
+    let server = FakeServer::new(Method::GET, "/nodes", Answer::Silence).await;
+    let asked = (0..50).map(|_| server.cluster.inventory());
+    let answers = futures_util::future::join_all(asked).await;
+    assert!(answers.iter().all(Result::is_err));
+    assert!(server.asked("GET /api/v1/nodes").len() <= 3, "{:?}", server.asked("GET"));
+}

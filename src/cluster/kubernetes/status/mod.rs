@@ -1,6 +1,6 @@
 //! What runs for a lease, from its objects as they were seen last; pure.
 //!
-//! Ready is what the cluster calls ready, total is what is wanted, also of a StatefulSet, whose `currentReplicas` counts
+//! Ready is what the cluster calls ready, total is what is wanted, also of a `StatefulSet`, whose `currentReplicas` counts
 //! pods of the old revision and no readiness. Why a service is not ready is [`reason`]'s question.
 //!
 //! The surprising fact: numbers that a controller wrote before it has seen the newest version speak of the old one; until
@@ -51,10 +51,10 @@ pub fn status(seen: &SeenLease<'_>) -> LeaseStatus {
     for deployment in seen.deployments {
         let counts = of_deployment(deployment);
         let complaint = reason::of_deployment(deployment);
-        insert(&mut services, seen, &deployment.metadata, counts, complaint);
+        insert(&mut services, seen, &deployment.metadata, &counts, complaint);
     }
     for set in seen.stateful_sets {
-        insert(&mut services, seen, &set.metadata, of_stateful_set(set), None);
+        insert(&mut services, seen, &set.metadata, &of_stateful_set(set), None);
     }
     LeaseStatus {
         manifest_hash: seen.manifest_hash.to_owned(),
@@ -95,7 +95,7 @@ fn insert(
     services: &mut BTreeMap<String, ServiceStatus>,
     seen: &SeenLease<'_>,
     metadata: &ObjectMeta,
-    counts: Counts,
+    counts: &Counts,
     complaint: Option<String>,
 ) {
     let Some(name) = service_of(metadata) else { return };

@@ -17,6 +17,7 @@ use std::{hash::BuildHasher as _, pin::pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use kube::core::WatchEvent;
+use tokio::time::Instant;
 
 use super::{
     cache::{Cache, Freshness, SILENCE},
@@ -33,7 +34,9 @@ use crate::cluster::kubernetes::{
 const LONGEST: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// How long until a kind that is not served is asked for again.
-const NOT_SERVED: Duration = Duration::from_secs(60);
+const NOT_SERVED: Duration = Duration::from_mins(1);
+/// How long readers are told the last failure of a list before another list is tried.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long a reader waits for a watch to bring what was just written, before it lists.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
@@ -45,8 +48,8 @@ pub(in crate::cluster::kubernetes) struct Source<T> {
     is_optional: bool,
     /// What is known.
     pub(in crate::cluster::kubernetes) cache: Cache<T>,
-    /// One list at a time.
-    listing: tokio::sync::Mutex<()>,
+    /// One list at a time: when the last one failed, and why.
+    listing: tokio::sync::Mutex<Option<(Instant, String)>>,
 }
 
 /// A kind whatever is kept of it.
@@ -84,7 +87,17 @@ impl<T: Held> Source<T> {
 
     /// Lists everything, and answers where a watch goes on; `None` when the kind is not served.
     async fn list(&self, server: &ApiServer, is_watched: bool) -> Result<Option<String>, Failure> {
-        let _one = self.listing.lock().await;
+        let mut last = self.listing.lock().await;
+        let listed = self.try_list(server, is_watched).await;
+        *last = listed.as_ref().err().map(|failure| (Instant::now(), failure.detail()));
+        listed
+    }
+
+    async fn try_list(
+        &self,
+        server: &ApiServer,
+        is_watched: bool,
+    ) -> Result<Option<String>, Failure> {
         match server.list::<T::Wire>(self.api, &self.which).await {
             Ok(listed) => {
                 self.cache.replace(listed.items, &listed.version, is_watched);
@@ -102,16 +115,12 @@ impl<T: Held> Source<T> {
 
     /// A path that is not known may be a proxy's answer. Only the API server's own list of groups is believed.
     async fn absent(&self, server: &ApiServer, failure: Failure) -> Result<(), Failure> {
-        match server.serves(self.api.group).await {
-            Ok(false) => {
-                self.cache.not_served();
-                Ok(())
-            }
-            Ok(true) | Err(_) => {
-                self.cache.failed(&failure);
-                Err(failure)
-            }
+        if let Ok(false) = server.serves(self.api.group).await {
+            self.cache.not_served();
+            return Ok(());
         }
+        self.cache.failed(&failure);
+        Err(failure)
     }
 
     /// Watches from `version` until the watch ends. Answers where to go on (`None`: list anew) and whether it said anything.
@@ -204,12 +213,17 @@ impl<T: Held> Follow for Source<T> {
         if suffices(&self.cache.freshness()) {
             return Ok(());
         }
-        // Many may ask at once; one list is for all of them.
-        drop(self.listing.lock().await);
+        // Many may ask at once; one list is for all of them, and one failure too.
+        let mut last = self.listing.lock().await;
         if suffices(&self.cache.freshness()) {
             return Ok(());
         }
-        self.list(server, false).await.map(drop)
+        if let Some((_, why)) = last.as_ref().filter(|(when, _)| when.elapsed() < PAUSE) {
+            return Err(Failure::Broken(why.clone()));
+        }
+        let listed = self.try_list(server, false).await;
+        *last = listed.as_ref().err().map(|failure| (Instant::now(), failure.detail()));
+        listed.map(drop)
     }
 
     async fn follow(self: Arc<Self>, server: ApiServer) {

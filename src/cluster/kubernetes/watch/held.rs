@@ -6,7 +6,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::{Namespace, Node, PersistentVolume, Pod, Service},
+        core::v1::{Namespace, Node, PersistentVolume, Pod, PodTemplateSpec, Service},
         discovery::v1::EndpointSlice,
         storage::v1::{CSIStorageCapacity, StorageClass},
     },
@@ -179,12 +179,12 @@ held! {
     Namespace => |_| {};
     Deployment => |deployment| {
         if let Some(spec) = &mut deployment.spec {
-            spec.template = Default::default();
+            spec.template = PodTemplateSpec::default();
         }
     };
     StatefulSet => |set| {
         if let Some(spec) = &mut set.spec {
-            spec.template = Default::default();
+            spec.template = PodTemplateSpec::default();
             spec.volume_claim_templates = None;
         }
     };
