@@ -3,10 +3,13 @@
 //! A test of a [`cluster::Ring`] that cannot run here prints why and passes; with `CI=true` it fails. What needs a real node
 //! stands in `node`, so that the rest can be run without it.
 
+mod apply;
 mod cluster;
 mod figures;
 mod harness;
+mod lessor;
 mod node;
+mod watch;
 
 #[path = "../it/cluster/contract.rs"]
 mod contract;
