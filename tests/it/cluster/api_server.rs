@@ -64,7 +64,8 @@ impl FakeServer {
         let router =
             axum::Router::new().fallback(answered).with_state((Arc::clone(&asked), script));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let config = kube::Config::new(url.parse().unwrap());
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
         let client = kube::Client::try_from(config).unwrap();
         let cluster = Kubernetes::with(client, Settings::default(), Duration::from_millis(500));
         Self { asked, cluster, task }

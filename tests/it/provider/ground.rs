@@ -32,6 +32,8 @@ pub(super) struct Ground {
     pub(super) running: BTreeMap<LeaseId, Workload>,
     pub(super) applied: Vec<(LeaseId, String)>,
     pub(super) torn_down: Vec<LeaseId>,
+    /// The manifest that the cluster refuses, when it has changed half of what runs.
+    pub(super) refused: Option<String>,
     /// Why no service is ready, while none is.
     pub(super) failing: Option<&'static str>,
     /// How often the inventory was asked for.
@@ -58,6 +60,7 @@ impl Ground {
         Self {
             nodes,
             running: BTreeMap::new(),
+            refused: None,
             applied: Vec::new(),
             torn_down: Vec::new(),
             failing: None,
@@ -157,6 +160,15 @@ impl Cluster for Window {
         {
             let mut ground = self.ground();
             ground.applied.push((workload.lease.clone(), workload.manifest_hash.clone()));
+            if ground.refused.as_ref() == Some(&workload.manifest_hash) {
+                if let Some(running) = ground.running.get_mut(&workload.lease) {
+                    running.group = workload.group.clone();
+                }
+                return Err(ClusterError {
+                    kind: ClusterErrorKind::Refused,
+                    ..failed("apply a workload")
+                });
+            }
             ground.running.insert(workload.lease.clone(), workload.clone());
         }
         self.leave("apply", &about).await
@@ -201,7 +213,12 @@ impl Cluster for Window {
                     total: service.count,
                     updated: service.count,
                     generation: 1,
-                    hostnames: Vec::new(),
+                    hostnames: workload
+                        .hostnames
+                        .iter()
+                        .filter(|route| route.service == service.name)
+                        .map(|route| route.hostname.clone())
+                        .collect(),
                     reason: failing.map(str::to_owned),
                 })
                 .collect(),

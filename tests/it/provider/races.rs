@@ -427,6 +427,26 @@ async fn an_update_back_to_a_manifest_that_ran_before_is_applied_again() {
 }
 
 #[tokio::test]
+async fn what_ran_before_a_refused_update_runs_again() {
+    let (mut world, worker) = small().await;
+    let lease = world.lease(&worker, 1000).await;
+    let id = lease.deployment().clone();
+    let first = world.upload(&worker, &id).await.unwrap();
+    worker.step().await;
+    let before = world.ground().running[&lease].clone();
+    world.update(&id, 1000, 1, 2);
+    world.block();
+    let second = world.upload(&worker, &id).await.unwrap();
+    world.ground().refused = Some(second.hash.clone());
+    worker.step().await;
+    let applied: Vec<String> =
+        world.ground().applied.iter().map(|(_, hash)| hash.clone()).collect();
+    assert_eq!(applied, [first.hash.clone(), second.hash, first.hash]);
+    assert_eq!(world.ground().running[&lease], before);
+    no_violations(&world);
+}
+
+#[tokio::test]
 async fn an_apply_that_is_tried_again_after_the_teardown_brings_nothing_back() {
     let (mut world, worker) = small().await;
     let lease = world.lease(&worker, 1000).await;
