@@ -57,7 +57,8 @@ impl<'t> Source<'t> {
     pub fn new(text: &'t str) -> Self {
         let lines: Vec<&str> = split_lines(text);
         let mut finder = Finder::default();
-        for event in Parser::new_from_str(text) {
+        let options = granit_parser::options! { emit_comments: false };
+        for event in Parser::new_from_str_with_options(text, options) {
             match event {
                 Ok((Event::DocumentEnd, _)) => break,
                 Ok((event, span)) => finder.take(&event, span),

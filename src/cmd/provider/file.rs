@@ -80,7 +80,8 @@ fn info(members: Vec<(String, Node)>, given: &mut Given) {
 }
 
 fn document(text: &str) -> anyhow::Result<Node> {
-    let mut events = Parser::new_from_str(text);
+    let options = granit_parser::options! { emit_comments: false };
+    let mut events = Parser::new_from_str_with_options(text, options);
     loop {
         match next(&mut events)? {
             Event::StreamStart | Event::DocumentStart(..) => {}

@@ -63,10 +63,14 @@ async fn anyone_reads_how_the_provider_stands_and_nothing_of_a_tenant() {
 async fn a_pause_is_kept_audited_and_said_to_everyone() {
     let world = World::new().await;
     let before = world.get("/v1/maintenance", Some(OPERATOR_TOKEN)).await.json();
-    assert_eq!(before, json!({"state": "bidding", "reason": "", "by": "lessor"}));
+    let go_on = json!({"decided": 0});
+    let expected =
+        json!({"state": "bidding", "reason": "", "by": "lessor", "teardowns": go_on.clone()});
+    assert_eq!(before, expected);
     let paused = wish(&world, json!({"state": "paused", "reason": "new disks"})).await.json();
     let expected = json!({
         "state": "paused", "reason": "new disks", "by": "operator", "since": start().to_string(),
+        "teardowns": go_on,
     });
     assert_eq!(paused, expected);
     assert_eq!(world.get("/v1/maintenance", Some(OPERATOR_TOKEN)).await.json(), expected);
