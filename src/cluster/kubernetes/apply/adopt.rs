@@ -64,12 +64,12 @@ fn merge(into: &mut Value, fields: &Value) {
 mod tests {
     use super::*;
 
-    fn metadata(entries: Value) -> ObjectMeta {
+    fn metadata(entries: &Value) -> ObjectMeta {
         serde_json::from_value(json!({ "resourceVersion": "12", "managedFields": entries }))
             .unwrap()
     }
 
-    fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
         json!({
             "manager": manager, "operation": operation, "apiVersion": "apps/v1",
             "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields,
@@ -83,14 +83,14 @@ mod tests {
             "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": { "f:status": {} },
             "time": "2026-01-02T00:00:00Z",
         });
-        let metadata = metadata(json!([
-            entry("provider-services", "Update", json!({ "f:spec": { "f:replicas": {} } })),
-            entry("lessor", "Apply", json!({ "f:spec": { "f:template": {} } })),
+        let metadata = metadata(&json!([
+            entry("provider-services", "Update", &json!({ "f:spec": { "f:replicas": {} } })),
+            entry("lessor", "Apply", &json!({ "f:spec": { "f:template": {} } })),
             controller,
             entry(
                 "provider-services",
                 "Update",
-                json!({ "f:metadata": { "f:labels": { "f:x": {} } } })
+                &json!({ "f:metadata": { "f:labels": { "f:x": {} } } })
             ),
         ]));
         assert!(is_foreign(&metadata));
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn an_object_that_is_only_ours_is_left_alone() {
-        let metadata = metadata(json!([
-            entry("lessor", "Apply", json!({})),
-            entry("kubectl-edit", "Update", json!({}))
+        let metadata = metadata(&json!([
+            entry("lessor", "Apply", &json!({})),
+            entry("kubectl-edit", "Update", &json!({}))
         ]));
         assert!(!is_foreign(&metadata));
         assert_eq!(take_over(&metadata), None);

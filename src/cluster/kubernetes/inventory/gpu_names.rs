@@ -146,35 +146,35 @@ fn sold_as(mib: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn product(model: &str, ram: &str, interface: &str) -> Option<Product> {
-        Some(Product {
+    fn product(model: &str, ram: &str, interface: &str) -> Product {
+        Product {
             model: model.to_owned(),
             ram: Some(ram.to_owned()),
             interface: Some(interface.to_owned()),
-        })
+        }
     }
 
     #[test]
     fn products_are_called_as_the_market_calls_them() {
         let names = GpuNames::default();
         for (name, mib, expected) in [
-            ("NVIDIA-A100-SXM4-80GB", 81_920, product("a100", "80Gi", "sxm")),
-            ("NVIDIA-A100-PCIE-40GB", 40_960, product("a100", "40Gi", "pcie")),
-            ("NVIDIA-H100-80GB-HBM3", 81_559, product("h100", "80Gi", "sxm")),
-            ("NVIDIA-H100-PCIe", 81_559, product("h100", "80Gi", "pcie")),
-            ("NVIDIA-H100-NVL", 95_830, product("h100", "94Gi", "pcie")),
-            ("NVIDIA-H200", 143_771, product("h200", "141Gi", "sxm")),
-            ("NVIDIA-B200", 183_359, product("b200", "180Gi", "sxm")),
-            ("NVIDIA-L40S", 46_068, product("l40s", "48Gi", "pcie")),
-            ("Tesla-T4", 15_360, product("t4", "16Gi", "pcie")),
-            ("Tesla-V100-SXM2-16GB", 16_384, product("v100", "16Gi", "sxm")),
-            ("NVIDIA-GeForce-RTX-4090", 24_564, product("rtx4090", "24Gi", "pcie")),
-            ("NVIDIA-GeForce-GTX-1070-Ti", 8_192, product("gtx1070ti", "8Gi", "pcie")),
-            ("NVIDIA-GeForce-RTX-2070-SUPER", 8_192, product("rtx2070super", "8Gi", "pcie")),
-            ("NVIDIA-RTX-A6000", 49_140, product("rtxa6000", "48Gi", "pcie")),
-            ("NVIDIA-RTX-4000-Ada-Generation", 20_475, product("rtx4000ada", "20Gi", "pcie")),
-            ("Quadro-P2000", 5_120, product("p2000", "5Gi", "pcie")),
-            ("AMD_Instinct_MI300X_OAM", 196_592, product("mi300x", "192Gi", "sxm")),
+            ("NVIDIA-A100-SXM4-80GB", 81_920, Some(product("a100", "80Gi", "sxm"))),
+            ("NVIDIA-A100-PCIE-40GB", 40_960, Some(product("a100", "40Gi", "pcie"))),
+            ("NVIDIA-H100-80GB-HBM3", 81_559, Some(product("h100", "80Gi", "sxm"))),
+            ("NVIDIA-H100-PCIe", 81_559, Some(product("h100", "80Gi", "pcie"))),
+            ("NVIDIA-H100-NVL", 95_830, Some(product("h100", "94Gi", "pcie"))),
+            ("NVIDIA-H200", 143_771, Some(product("h200", "141Gi", "sxm"))),
+            ("NVIDIA-B200", 183_359, Some(product("b200", "180Gi", "sxm"))),
+            ("NVIDIA-L40S", 46_068, Some(product("l40s", "48Gi", "pcie"))),
+            ("Tesla-T4", 15_360, Some(product("t4", "16Gi", "pcie"))),
+            ("Tesla-V100-SXM2-16GB", 16_384, Some(product("v100", "16Gi", "sxm"))),
+            ("NVIDIA-GeForce-RTX-4090", 24_564, Some(product("rtx4090", "24Gi", "pcie"))),
+            ("NVIDIA-GeForce-GTX-1070-Ti", 8_192, Some(product("gtx1070ti", "8Gi", "pcie"))),
+            ("NVIDIA-GeForce-RTX-2070-SUPER", 8_192, Some(product("rtx2070super", "8Gi", "pcie"))),
+            ("NVIDIA-RTX-A6000", 49_140, Some(product("rtxa6000", "48Gi", "pcie"))),
+            ("NVIDIA-RTX-4000-Ada-Generation", 20_475, Some(product("rtx4000ada", "20Gi", "pcie"))),
+            ("Quadro-P2000", 5_120, Some(product("p2000", "5Gi", "pcie"))),
+            ("AMD_Instinct_MI300X_OAM", 196_592, Some(product("mi300x", "192Gi", "sxm"))),
             ("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 4_864, None),
             ("NVIDIA-GeForce-RTX-4090-SHARED", 24_564, None),
         ] {
@@ -189,7 +189,7 @@ mod tests {
              \"NVIDIA-A10\" = { model = \"\" }\n\"10de:2684\" = { model = \"rtx4090\" }",
         )
         .unwrap();
-        assert_eq!(names.of("NVIDIA-H200", None), product("h200", "141Gi", "pcie"));
+        assert_eq!(names.of("NVIDIA-H200", None), Some(product("h200", "141Gi", "pcie")));
         assert_eq!(names.of("NVIDIA-A10", Some(23_028)), None);
         assert_eq!(names.of_pci("10de:2684").unwrap().model, "rtx4090");
         assert_eq!(names.of_pci("10de:1"), None);

@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({ "metadata": { "name": "web-0" }, "status": status }))
             .unwrap()
     }
@@ -199,14 +199,14 @@ mod tests {
     fn a_replica_that_is_not_ready_says_how_it_stands() {
         let ready =
             json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
-        assert_eq!(obstacle(&pod(ready)), None);
+        assert_eq!(obstacle(&pod(&ready)), None);
         for (phase, says) in [
             ("Succeeded", "the service has completed"),
             ("Failed", "the service has failed"),
             ("Running", "the service is not ready"),
             ("Pending", "the service is not ready"),
         ] {
-            assert_eq!(obstacle(&pod(json!({ "phase": phase }))), Some(says));
+            assert_eq!(obstacle(&pod(&json!({ "phase": phase }))), Some(says));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whose an object is, by its name alone: events name objects that may be gone, so nothing else is left of them.
 //!
-//! Kubernetes names a Deployment's pod `<service>-<hash>-<five>` and a StatefulSet's `<service>-<number>`. The hash and the
+//! Kubernetes names a Deployment's pod `<service>-<hash>-<five>` and a `StatefulSet`'s `<service>-<number>`. The hash and the
 //! five come from an alphabet without vowels, which keeps most names of services from looking like one.
 
 /// The alphabet of the endings that Kubernetes makes up.

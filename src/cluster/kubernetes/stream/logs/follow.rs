@@ -57,6 +57,7 @@ struct Note {
 }
 
 /// A replica as it was seen last, and how far its containers were read.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 struct Replica {
     service: String,
     pod: Pod,

@@ -1,6 +1,6 @@
 //! The lines of one container, from where a reader stands.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use futures_util::{AsyncBufRead, AsyncBufReadExt as _, Stream, stream};
 use jiff::Timestamp;
@@ -143,7 +143,8 @@ fn parse(raw: &Raw, last: Timestamp) -> Line {
     };
     let mut text = text.to_owned();
     if raw.left_out > 0 {
-        text.push_str(&format!("… ({} bytes of this line are left out)", raw.left_out));
+        // Writing to a text cannot fail.
+        let _ = write!(text, "… ({} bytes of this line are left out)", raw.left_out);
     }
     Line { at, text }
 }
