@@ -20,7 +20,7 @@ use super::{
     apply::{self, Plan},
     failure::Failure,
     inventory::{self, SeenCluster},
-    names,
+    names, node_labels,
     render::{self, Facts},
     server::ApiServer,
     settings::Settings,
@@ -94,10 +94,15 @@ impl Kubernetes {
         Self { server, streams, caches, settings: Arc::new(settings) }
     }
 
-    /// Opens the watches: from now on nothing is listed. They end when the answer is dropped.
+    /// Opens the watches: from now on nothing is listed, and nodes' labels are kept true. They end when the answer is dropped.
     #[must_use]
     pub fn watch(&self) -> Watching {
-        self.caches.watch()
+        let mut watching = self.caches.watch();
+        if self.settings.nodes.label {
+            let (caches, settings) = (Arc::clone(&self.caches), Arc::clone(&self.settings));
+            watching.also(node_labels::keep(self.server.clone(), caches, settings));
+        }
+        watching
     }
 
     /// How far what is known of each kind can be believed.

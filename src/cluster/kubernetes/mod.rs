@@ -12,6 +12,7 @@
 //! | `teardown` | the end of a lease, on the API server's own word | |
 //! | `server`, `failure` | the few requests that are sent, and what each answer means | |
 //! | [`mod@inventory`] | cached nodes, pods and classes → what the cluster can hold | pure |
+//! | `node_labels` | keeps the labels of nodes true | |
 //! | [`todays`] | which parts of today's provider run, and what is left to them | pure |
 //! | [`mod@stream`] | logs, events, exec | |
 //!
@@ -23,6 +24,7 @@ mod cluster;
 mod failure;
 pub mod inventory;
 pub mod names;
+mod node_labels;
 pub mod object;
 pub mod render;
 mod server;

@@ -132,6 +132,17 @@ impl ApiServer {
         Ok(written.metadata)
     }
 
+    /// Changes a node's labels by a JSON merge patch.
+    pub(super) async fn label_node(&self, name: &str, patch: &Value) -> Result<(), Failure> {
+        check_name(name)?;
+        let request = Request::patch(format!("/api/v1/nodes/{name}"))
+            .header(header::ACCEPT, METADATA)
+            .header(header::CONTENT_TYPE, "application/merge-patch+json")
+            .body(patch.to_string().into_bytes());
+        let _turn = self.turn().await?;
+        self.ask::<IgnoredAny>(request.map_err(malformed)?).await.map(drop)
+    }
+
     /// The whole object; `None` when the API server says that there is none.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,

@@ -4,8 +4,8 @@
 //! Of a node's labels only those of one's own names are touched, one by one: the others belong to others, who may write them
 //! at the same time.
 //!
-//! The surprising fact: where nothing is known of a node's GPUs, labels of GPUs that it has already stay. An operator may have
-//! written them by hand.
+//! The surprising fact: a label is rarely taken away. A pod that was led to a node by it finds no node without it when it must
+//! start again: so labels of storage stay on every node that takes leases, and labels of GPUs where nothing better is known.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub fn patches(
     let changed = seen.nodes.iter().filter_map(|node| {
         let name = node.metadata.name.as_deref()?;
         let wanted = if is_excluded(name, settings) {
-            Wanted::default()
+            Wanted { is_excluded: true, ..Wanted::default() }
         } else {
             Wanted::of(node, &storage, settings, gpu_names)
         };
@@ -66,6 +66,8 @@ pub(super) fn left_to(seen: &SeenCluster<'_>, settings: &Settings) -> Option<Str
 #[derive(Default)]
 struct Wanted {
     labels: BTreeMap<String, String>,
+    /// Whether the node takes no leases.
+    is_excluded: bool,
     /// Vendors whose GPUs could not be named: their labels stay.
     unknown: Vec<String>,
 }
@@ -109,11 +111,13 @@ impl Wanted {
 
     /// Whether a label that the node has and that is not wanted is to go.
     fn takes_away(&self, key: &str) -> bool {
-        let is_ours = key == names::NETWORK || key.starts_with(names::CAPABILITIES);
-        let is_of = |vendor: &String| {
-            key.starts_with(&format!("{}gpu.vendor.{vendor}.", names::CAPABILITIES))
-        };
-        is_ours && !self.unknown.iter().any(is_of)
+        if self.is_excluded {
+            return key == names::NETWORK || key.starts_with(names::CAPABILITIES);
+        }
+        let rest = key.strip_prefix(names::CAPABILITIES);
+        rest.and_then(|rest| rest.strip_prefix("gpu.vendor.")).is_some_and(|rest| {
+            !self.unknown.iter().any(|vendor| rest.starts_with(&format!("{vendor}.")))
+        })
     }
 
     fn patch(self, node: &Node) -> Option<Value> {

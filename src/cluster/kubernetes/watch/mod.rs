@@ -68,7 +68,14 @@ pub struct Report {
 }
 
 /// Watches that are under way; they end when this is dropped.
-pub struct Watching(#[expect(dead_code, reason = "held for what its drop does")] JoinSet<()>);
+pub struct Watching(JoinSet<()>);
+
+impl Watching {
+    /// Something else that goes on as long.
+    pub(super) fn also(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+}
 
 impl Caches {
     /// Caches of what `server` holds. Nothing is read yet. Custom resources lie in `manifest_namespace`.

@@ -56,6 +56,7 @@ fn a_node_with_gpus_is_labelled_once_and_offers_them_then() {
     let discovered = json!({
         "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", "nvidia.com/gpu.memory": "81920",
         "akash.network/capabilities.gpu.vendor.nvidia.model.v100": "2",
+        "akash.network/capabilities.storage.class.gone": "1",
         "example.com/mine": "stays",
     });
     let gpus = with_gpus(bare("gpus", &discovered), "nvidia.com/gpu", 8);
