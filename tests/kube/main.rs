@@ -5,6 +5,7 @@
 
 mod apply;
 mod cluster;
+mod deploy;
 mod figures;
 mod harness;
 mod lessor;
@@ -13,6 +14,9 @@ mod watch;
 
 #[path = "../it/cluster/contract.rs"]
 mod contract;
+#[path = "../it/corpus.rs"]
+#[expect(dead_code, reason = "the other tests read more of it")]
+mod corpus;
 #[path = "../it/cluster/fixtures.rs"]
 mod fixtures;
 #[path = "../it/support.rs"]
