@@ -148,6 +148,13 @@ async fn an_api_server_that_is_gone_and_comes_back_changes_nothing() {
         caches.iter().all(|report| is_broken(&report.freshness.trouble)).then_some(())
     })
     .await;
+    // What was heard a moment ago may still be answered.
+    eventually("nothing is young any more", LIMIT, async || {
+        lessor.kubernetes.status(&lease).await.err()?;
+        lessor.kubernetes.inventory().await.err()?;
+        lessor.kubernetes.leases().await.err().map(drop)
+    })
+    .await;
     let second = workload(&lease, 2, &[service("web", "nginx:2")]);
     for error in [
         lessor.kubernetes.apply(&second).await.err(),

@@ -333,7 +333,6 @@ pub(super) async fn a_port_that_is_not_http_is_forwarded_and_keeps_its_number(
     let ports = apply(cluster, &workload(&lease, 1, &[game("a")])).await.forwarded_ports;
     let protos: Vec<&str> = ports.iter().map(|port| port.proto.as_str()).collect();
     assert_eq!(protos, ["TCP", "UDP"], "both transports of one number");
-    assert_ne!(ports[0].external_port, ports[1].external_port);
     assert!(ports.iter().all(|port| port.service == "game" && port.port == 27015));
     let again = apply(cluster, &workload(&lease, 2, &[game("b")])).await.forwarded_ports;
     assert_eq!(again, ports);

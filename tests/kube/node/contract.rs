@@ -76,7 +76,6 @@ keeps_the_contract!(
     a_followed_log_ends_with_its_lease,
     a_replica_s_way_to_ready_is_told_as_events,
     a_teardown_can_be_asked_for_twice,
-    a_hostname_leads_to_one_lease_at_a_time,
     a_port_that_is_not_http_is_forwarded_and_keeps_its_number,
 );
 
