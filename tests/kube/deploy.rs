@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, ValidationDirective},
-    discovery::ApiResource,
 };
 use lessor::{
     cluster::kubernetes::{
@@ -25,6 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     cluster::{Cluster, Ring, documents},
     corpus,
+    lessor::resource,
     support::eventually,
 };
 
@@ -126,17 +126,6 @@ async fn the_workers_roles_do_not_make_pods_or_roles_that_it_does_not_hold() {
     let secrets: Api<Secret> = Api::all(gateway);
     let read = secrets.list(&ListParams::default()).await;
     assert!(matches!(read, Err(kube::Error::Api(status)) if status.code == 403));
-}
-
-fn resource(kind: Kind) -> ApiResource {
-    let api = kind.api();
-    ApiResource {
-        group: api.group.to_owned(),
-        version: api.version.to_owned(),
-        api_version: api.version(),
-        kind: api.kind.to_owned(),
-        plural: api.plural.to_owned(),
-    }
 }
 
 /// What the API server says against an object, if anything.
