@@ -1,7 +1,7 @@
 //! What every backend of the cluster port promises, as functions over the port. A backend's tests call [`keeps`] for
 //! each; leases are told apart by their number, so all can run in one cluster at once.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::StreamExt as _;
 use lessor::{
@@ -55,6 +55,27 @@ async fn logs(cluster: &dyn Cluster, lease: &LeaseId, query: &LogQuery) -> Vec<L
     lines.map(Result::unwrap).collect().await
 }
 
+/// The first line of a log, as soon as there is one.
+async fn first_line(cluster: &dyn Cluster, lease: &LeaseId) -> LogLine {
+    eventually("the log has a line", LIMIT, async || {
+        logs(cluster, lease, &LogQuery::default()).await.into_iter().next()
+    })
+    .await
+}
+
+/// The one replica of a service whose log can be read. After an update the replica before it may still be leaving, so
+/// this waits until a single one is left.
+async fn only_replica(cluster: &dyn Cluster, lease: &LeaseId, service: &str) -> String {
+    let query = LogQuery { services: vec![service.to_owned()], ..LogQuery::default() };
+    eventually("one replica of the service is left", LIMIT, async || {
+        let lines = logs(cluster, lease, &query).await;
+        let replicas: BTreeSet<String> = lines.into_iter().map(|line| line.replica).collect();
+        let mut replicas = replicas.into_iter();
+        replicas.next().filter(|_| replicas.next().is_none())
+    })
+    .await
+}
+
 async fn events(cluster: &dyn Cluster, lease: &LeaseId, after: Option<&str>) -> Vec<ClusterEvent> {
     let events = cluster.events(lease, false, after).await.unwrap();
     events.map(Result::unwrap).collect().await
@@ -93,13 +114,12 @@ pub(super) async fn the_same_workload_again_changes_nothing(
     let lease = lease(102);
     let workload = workload(&lease, 1, &[service("web", images.good)]);
     let before = apply(cluster, &workload).await;
-    let line = logs(cluster, &lease, &LogQuery::default()).await[0].clone();
+    let line = first_line(cluster, &lease).await;
     for _ in 0..3 {
         cluster.apply(&workload).await.unwrap();
     }
     assert_eq!(cluster.status(&lease).await.unwrap(), Some(before));
-    let same = logs(cluster, &lease, &LogQuery::default()).await[0].clone();
-    assert_eq!(same, line, "the same replica still runs");
+    assert_eq!(first_line(cluster, &lease).await, line, "the same replica still runs");
     gone(cluster, &lease).await;
 }
 
@@ -110,10 +130,7 @@ pub(super) async fn an_update_restarts_only_the_service_that_differs(
     let lease = lease(103);
     let first = workload(&lease, 1, &[service("api", images.good), service("web", images.good)]);
     apply(cluster, &first).await;
-    let replica = async |name: &str| {
-        let query = LogQuery { services: vec![name.to_owned()], ..LogQuery::default() };
-        logs(cluster, &lease, &query).await[0].replica.clone()
-    };
+    let replica = async |name: &str| only_replica(cluster, &lease, name).await;
     let (api, web) = (replica("api").await, replica("web").await);
 
     let mut changed = service("web", images.good);
@@ -230,8 +247,13 @@ pub(super) async fn a_replica_s_way_to_ready_is_told_as_events(
 ) {
     let lease = lease(109);
     apply(cluster, &workload(&lease, 1, &[service("web", images.good)])).await;
-    let told = events(cluster, &lease, None).await;
     let way = ["Scheduled", "Pulled", "Created", "Started"];
+    // What a node tells may come a little after the replica is ready.
+    let told = eventually("the last step is told", LIMIT, async || {
+        let told = events(cluster, &lease, None).await;
+        told.iter().any(|event| event.reason == way[3]).then_some(told)
+    })
+    .await;
     let reasons = told.iter().map(|event| event.reason.as_str());
     let reasons: Vec<&str> = reasons.filter(|reason| way.contains(reason)).collect();
     assert_eq!(reasons, way);
