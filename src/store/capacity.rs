@@ -270,11 +270,12 @@ impl Sqlite {
         now: Timestamp,
     ) -> Result<ManifestStored, Failure> {
         let name = manifest_row(&manifest.deployment.to_string(), &manifest.hash);
+        let mut tx = self.write().await?;
+        self.seal.follow_file();
         let sealed = self
             .seal
             .seal(&name, &manifest.body)
             .map_err(|error| Failure::Sealed(format!("manifest {}: {error}", manifest.hash)))?;
-        let mut tx = self.write().await?;
         let names: Vec<&str> = hostnames.iter().map(|claim| claim.hostname.as_str()).collect();
         let held = query_as(sql::HOSTNAMES_HELD).bind(Json(names)).fetch_all(&mut *tx).await?;
         match settle_claims(&manifest.deployment.owner, leases, hostnames, held) {

@@ -88,6 +88,7 @@ impl Sqlite {
             let Some(last) = rows.last().map(|row| row.0) else { return Ok(done) };
             after = last;
             let mut tx = self.write().await?;
+            self.seal.follow_file();
             for row in &rows {
                 match self.sealed_anew(row) {
                     Ok(sealed) => {
@@ -161,28 +162,31 @@ pub async fn reseal(
     }
     let mut done = rows.reseal().await?;
     if forget_old {
-        let needed = rows.still_needed().await?;
-        if needed > 0 {
-            return Err(ResealError::StillNeeded(needed));
-        }
-        done.forgotten = seal::forget_old_keys(&key_file)?;
+        done.forgotten = rows.forget_old_keys(&key_file).await?;
     }
     rows.close().await;
     Ok(done)
 }
 
 impl Sqlite {
-    /// How many rows are sealed with another key than the newest.
-    async fn still_needed(&self) -> Result<u64, StoreError> {
-        let read = async {
-            let mut connection = self.readers.acquire().await?;
-            let newest = self.seal.newest();
-            let needed = needed_keys(&mut connection).await?;
-            Ok::<u64, Failure>(
-                needed.iter().filter(|(id, _)| *id != newest).map(|(_, count)| count).sum(),
-            )
+    /// Takes the old keys out of the file, if no row needs them. The write lock is held meanwhile, so that nobody commits a
+    /// row in between that is sealed with one of them.
+    async fn forget_old_keys(&self, key_file: &Path) -> Result<usize, ResealError> {
+        let newest = self.seal.newest();
+        let counted = async {
+            let mut tx = self.write().await?;
+            let needed = needed_keys(&mut tx).await?;
+            Ok::<_, Failure>((tx, needed))
         };
-        read.await.map_err(|failure| failure.while_doing("count the rows of old keys"))
+        let (tx, needed) =
+            counted.await.map_err(|failure| failure.while_doing("count the rows of old keys"))?;
+        let old = needed.iter().filter(|(id, _)| *id != newest).map(|(_, count)| count).sum();
+        if old > 0 {
+            return Err(ResealError::StillNeeded(old));
+        }
+        let forgotten = seal::forget_old_keys(key_file, &newest)?;
+        drop(tx);
+        Ok(forgotten)
     }
 }
 

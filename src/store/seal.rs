@@ -4,13 +4,14 @@
 //! The key file has one key a line, the newest first: that one seals, all of them open. A key's id is made of the key, so a
 //! record names its key without anybody keeping a list.
 //!
-//! The one surprising fact: another process may have put a newer key into the file since this one read it. A record with
-//! an unknown key makes it read the file again.
+//! The one surprising fact: another process may have changed the file since this one read it. A record with an unknown key
+//! makes it read the file again, and so does a changed file before anything is sealed: keys are forgotten by who holds the
+//! store's write lock, so what is sealed under that lock is sealed with a key that stays.
 
 use std::{
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -93,10 +94,36 @@ struct Key {
     key: LessSafeKey,
 }
 
+/// The keys as they were read, and of which content of the file.
+#[derive(Clone)]
+struct Read {
+    keys: Arc<Vec<Key>>,
+    stamp: Option<Stamp>,
+}
+
+/// Tells one content of a file from another: files are replaced whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    changed_at: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            changed_at: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
 /// The keys of one file. All clones of a store share them.
 pub(super) struct Seal {
     path: PathBuf,
-    keys: RwLock<Arc<Vec<Key>>>,
+    read: RwLock<Read>,
     random: SystemRandom,
 }
 
@@ -130,12 +157,16 @@ impl Seal {
 
     /// The keys of a file that exists.
     pub(super) fn of_file(path: &Path) -> Result<Self, SealError> {
-        let keys = RwLock::new(Arc::new(read_keys(path)?));
-        Ok(Self { path: path.to_owned(), keys, random: SystemRandom::new() })
+        let read = RwLock::new(Read::of(path)?);
+        Ok(Self { path: path.to_owned(), read, random: SystemRandom::new() })
+    }
+
+    fn read(&self) -> Read {
+        self.read.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn keys(&self) -> Arc<Vec<Key>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read().keys
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
@@ -149,9 +180,21 @@ impl Seal {
 
     /// Reads the file again; keys that were read stay when it cannot be used.
     pub(super) fn read_again(&self) -> Result<(), SealError> {
-        let keys = Arc::new(read_keys(&self.path)?);
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let read = Read::of(&self.path)?;
+        *self.read.write().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(())
+    }
+
+    /// Reads the file again if it is not the one that was read. To be called with the store's write lock held, before what is
+    /// then sealed is committed; keys that were read stay when the file is gone or cannot be used.
+    pub(super) fn follow_file(&self) {
+        let stamp = Stamp::of(&self.path);
+        if stamp.is_some()
+            && stamp != self.read().stamp
+            && let Err(error) = self.read_again()
+        {
+            tracing::warn!(%error, "the key file changed and cannot be used; the keys before stay");
+        }
     }
 
     /// Seals a text for one row.
@@ -203,11 +246,33 @@ impl Seal {
     }
 }
 
+impl Read {
+    fn of(path: &Path) -> Result<Self, SealError> {
+        // Of before the reading: a file that changes meanwhile is read again.
+        let stamp = Stamp::of(path);
+        Ok(Self { keys: Arc::new(read_keys(path)?), stamp })
+    }
+}
+
+/// Holds others off a key file that is read, changed and written, until it is dropped.
+fn change(path: &Path) -> Result<fs::File, SealError> {
+    let failed = |error: std::io::Error| SealError::File {
+        path: path.to_owned(),
+        detail: format!("it cannot be locked: {error}"),
+    };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(beside(path, ".lock")).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
 /// Puts a new key before the others in a key file. Returns its id.
 ///
 /// # Errors
 /// [`SealError::File`].
 pub fn add_key(path: &Path) -> Result<String, SealError> {
+    let _alone = change(path)?;
     read_keys(path)?;
     let old = read_file(path)?;
     let line = new_line(path)?;
@@ -217,12 +282,18 @@ pub fn add_key(path: &Path) -> Result<String, SealError> {
     Ok(id)
 }
 
-/// Takes every key but the newest out of a key file. Returns how many those were.
+/// Takes every key but the newest, which `newest` must be, out of a key file. Returns how many those were.
 ///
 /// # Errors
 /// [`SealError::File`].
-pub(super) fn forget_old_keys(path: &Path) -> Result<usize, SealError> {
-    let keys = read_keys(path)?.len();
+pub(super) fn forget_old_keys(path: &Path, newest: &str) -> Result<usize, SealError> {
+    let _alone = change(path)?;
+    let found = read_keys(path)?;
+    if found.first().is_none_or(|key| key.id != newest) {
+        let detail = "another key was put into it meanwhile; nothing was forgotten".to_owned();
+        return Err(SealError::File { path: path.to_owned(), detail });
+    }
+    let keys = found.len();
     let text = read_file(path)?;
     let newest = key_lines(text.expose_secret()).next().unwrap_or_default();
     write_file(path, &format!("{newest}\n").into(), true)?;
