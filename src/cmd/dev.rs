@@ -180,14 +180,7 @@ impl Dev {
         let serving = Serving::bind(&settings, provider.clone(), Some(about), &stop).await?;
         let (_, address) = serving.addresses().into_iter().next().context("no listener")?;
         let url = format!("http://{address}");
-        tasks.spawn({
-            let stop = stop.clone();
-            async move {
-                if let Err(error) = serving.run(stop).await {
-                    tracing::error!(error = %error, "the gateway ended");
-                }
-            }
-        });
+        tasks.spawn(serving.run(stop.clone()));
         if works {
             let (provider, stop) = (provider.clone(), stop.clone());
             let poll = Duration::from_millis(settings.chain.poll_ms);

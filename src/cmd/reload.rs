@@ -37,6 +37,14 @@ pub fn rules_of(settings: &Settings) -> Rules {
     Rules { policy: settings.policy.clone(), prices: settings.prices.clone() }
 }
 
+/// Why settings were not put in force.
+enum Untaken {
+    /// The file cannot be used until it is changed.
+    File(String),
+    /// The file may be good; the store did not answer.
+    Store(String),
+}
+
 impl Watch {
     /// Watches what `settings` were read from. SIGHUP does not end the process from here on.
     ///
@@ -68,8 +76,9 @@ impl Watch {
             };
             let digest = self.digest();
             if told || digest != self.seen {
-                self.seen = digest;
-                self.reload().await;
+                let is_judged = self.reload().await;
+                // What the store did not take is tried again, whether or not somebody touches the file.
+                self.seen = digest.filter(|_| is_judged);
             }
         }
     }
@@ -80,8 +89,11 @@ impl Watch {
         Some(Sha256::digest(&content).into())
     }
 
-    async fn reload(&self) {
-        let fault = match self.put_in_force().await {
+    /// Returns whether the file was judged; if not, it is to be read again.
+    async fn reload(&self) -> bool {
+        let taken = self.put_in_force().await;
+        let is_judged = !matches!(taken, Err(Untaken::Store(_)));
+        let fault = match taken {
             Ok(waiting) if waiting.is_empty() => {
                 tracing::info!("the settings were read again and are in force");
                 None
@@ -91,26 +103,34 @@ impl Watch {
                 tracing::warn!(%message, "the settings were read again");
                 Some(SettingsFault { reason: "restart_needed", message })
             }
-            Err(message) => {
+            Err(Untaken::File(message)) => {
                 tracing::error!(%message, "the settings cannot be used; the last good ones stay");
                 Some(SettingsFault { reason: "bad_file", message })
             }
+            Err(Untaken::Store(message)) => {
+                tracing::warn!(%message, "the settings wait for the store; the last good ones stay");
+                Some(SettingsFault { reason: "store_unavailable", message })
+            }
         };
         self.provider.note_settings(fault);
+        is_judged
     }
 
     /// Returns the sections whose change waits for a restart.
-    async fn put_in_force(&self) -> Result<Vec<&'static str>, String> {
-        let told = |error: SettingsError| error.to_string();
+    async fn put_in_force(&self) -> Result<Vec<&'static str>, Untaken> {
+        let told = |error: SettingsError| Untaken::File(error.to_string());
         let mut settings = self.started_with.read_again().map_err(told)?;
         (self.fit)(&mut settings);
         let provider = settings.provider().map_err(told)?;
         let rules = rules_of(&settings);
         if let Some(broken) = rules.check().first() {
-            return Err(format!("settings: {}: {}", broken.pointer, broken.message));
+            let detail = format!("settings: {}: {}", broken.pointer, broken.message);
+            return Err(Untaken::File(detail));
         }
         let taken = self.provider.take_rules_of_settings(&rules).await;
-        taken.map_err(|error| format!("the store did not take the policy: {error}"))?;
+        taken.map_err(|error| {
+            Untaken::Store(format!("the store did not take the policy: {error}"))
+        })?;
         self.provider.replace_settings(provider);
         self.provider.poke.notify_one();
         Ok(self.started_with.fixed_differences(&settings))

@@ -62,8 +62,8 @@ pub async fn serve(
             work(&provider, Duration::from_millis(settings.chain.poll_ms), &stop).await;
         }
     };
-    let (served, (), ()) = tokio::join!(serving.run(stop.clone()), worker, watch.run(stop.clone()));
-    served
+    tokio::join!(serving.run(stop.clone()), worker, watch.run(stop.clone()));
+    Ok(())
 }
 
 /// The listeners with what answers on them.
@@ -119,18 +119,13 @@ impl Serving {
     }
 
     /// Answers until `stop`, then lets the requests under way end for as long as `listen.drain_s` says.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, stop: CancellationToken) {
         let drain = self.drain;
-        let served = self.listeners.into_iter().map(|(name, listener, router)| {
-            let stop = stop.clone();
-            async move {
-                gateway::serve(listener, router, stop, drain)
-                    .await
-                    .with_context(|| format!("the {name} listener"))
-            }
-        });
-        futures_util::future::try_join_all(served).await?;
-        Ok(())
+        let served = self
+            .listeners
+            .into_iter()
+            .map(|(_, listener, router)| gateway::serve(listener, router, stop.clone(), drain));
+        futures_util::future::join_all(served).await;
     }
 }
 

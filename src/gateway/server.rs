@@ -24,19 +24,20 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Connections at once; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 4096;
+/// How long no connection is taken after the host had no room for one: those that are there end meanwhile.
+const NO_ROOM: Duration = Duration::from_millis(100);
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 
 /// Serves `router` on `listener` until `shutdown`, then lets the requests under way end within `drain`.
 ///
-/// # Errors
-/// When the listener itself breaks. A connection that breaks ends alone.
+/// A connection that breaks ends alone, and a host that has no room for another (too many open files) is asked again.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
     drain: Duration,
-) -> io::Result<()> {
+) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let builder = builder();
@@ -47,7 +48,11 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_one_connection(&error) => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "no connection can be taken");
+                    tokio::time::sleep(NO_ROOM).await;
+                    continue;
+                }
             },
         };
         // Handlers learn who connected; a few answer to this machine only.
@@ -62,7 +67,6 @@ pub async fn serve(
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = drain.as_secs(), "requests were cut off at the end");
     }
-    Ok(())
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

@@ -61,7 +61,8 @@ pub struct Settings {
 /// Why a process goes on with settings that are not those that the operator wrote last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsFault {
-    /// `bad_file`: what was written is not in force. `restart_needed`: some of it is not before a restart.
+    /// `bad_file`: what was written is not in force. `store_unavailable`: nor is it, until the store answers. `restart_needed`: some of
+    /// it is not before a restart.
     pub reason: &'static str,
     /// What is wrong, for people; no secrets.
     pub message: String,

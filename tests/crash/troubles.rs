@@ -92,6 +92,27 @@ async fn a_file_that_another_process_locks_is_waited_for_and_nothing_is_lost() {
     end_and_judge(&mut world, served, &[id]).await;
 }
 
+#[tokio::test]
+#[ignore = "half a minute: tests/run runs it as \"troubles of the host\""]
+async fn a_process_without_room_for_another_connection_answers_when_there_is_some() {
+    let world = World::new("");
+    let mut served = Served::up(&world).await;
+    let process = served.process.id();
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let limit = format!("--nofile={}:", open + 8);
+    let done = Command::new("prlimit").args(["--pid", &process.to_string(), &limit]).status();
+    assert!(done.unwrap().success());
+    let address = world.url.trim_start_matches("http://").to_owned();
+    let many: Vec<_> = (0..32).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+    eventually("it says that it has no room", LIMIT, async || {
+        let said = std::fs::read_to_string(world.log()).unwrap_or_default();
+        said.contains("no connection can be taken").then_some(())
+    })
+    .await;
+    drop(many);
+    served.is_up(&world).await;
+}
+
 async fn upload_and_close(
     world: &World,
     served: &mut Served,

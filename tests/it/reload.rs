@@ -12,6 +12,7 @@ use lessor::{
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     quick::{LIMIT, example, tenant, terms, world},
@@ -33,7 +34,6 @@ async fn bid(dev: &dev::Dev, index: u32, dseq: u64) -> (Amount, u64) {
 async fn condition(dev: &dev::Dev, name: &str) -> Value {
     let url = format!("{}/readyz", dev.url);
     let health: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-    assert_eq!(health["ready"], true);
     let conditions = health["conditions"].as_array().unwrap();
     conditions.iter().find(|found| found["name"] == name).unwrap().clone()
 }
@@ -77,7 +77,9 @@ async fn prices_change_from_the_file_and_from_the_route_and_a_bad_file_changes_n
 
     fs::write(&file, "[prices]\ncpu = { secret = \"hunter2\" }\n").unwrap();
     let bad = settings_are(&dev, "bad_file").await;
-    assert_eq!(bad["verdict"], "degraded");
+    assert_eq!(bad["verdict"], "degraded", "it is ready with the last good ones");
+    let ready = reqwest::get(format!("{}/readyz", dev.url)).await.unwrap();
+    assert_eq!(ready.status(), 200);
     assert!(!bad.to_string().contains("hunter2"), "{bad}");
     fs::write(&file, "[prices]\ncpus = \"1\"\n").unwrap();
     eventually("the newer mistake is told", LIMIT, async || {
@@ -110,6 +112,25 @@ async fn prices_change_from_the_file_and_from_the_route_and_a_bad_file_changes_n
             ("settings", "policy/1")
         ]
     );
+    dev.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_store_could_not_take_is_in_force_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lessor.toml");
+    fs::write(&file, "").unwrap();
+    let data = folder.path().join("data");
+    let dev = world(&data, Some(&file), true).await;
+    bid(&dev, 0, 7).await;
+    let options = SqliteConnectOptions::new().filename(data.join("lessor.db"));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    fs::write(&file, "[prices]\ncpu = \"0.04\"\n").unwrap();
+    settings_are(&dev, "store_unavailable").await;
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    settings_are(&dev, "in_force").await;
+    assert_eq!(dev.provider.rules().0, 2);
     dev.stop().await;
 }
 

@@ -43,7 +43,7 @@ async fn a_request_under_way_ends_before_the_process_does_and_no_new_one_begins(
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn headers_that_are_too_large_are_refused() {
     let start = String::from_utf8_lossy(&answer[..read]).into_owned();
     assert!(read == 0 || start.starts_with("HTTP/1.1 431"), "{start}");
     shutdown.cancel();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }
 
 #[tokio::test]
@@ -85,5 +85,5 @@ async fn a_request_that_outlives_the_drain_is_cut_off() {
     entered.notified().await;
     shutdown.cancel();
     // Eight seconds were once fixed; a setting of less is kept to.
-    tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
 }
