@@ -104,6 +104,8 @@ pub struct Provider {
     chain_name: OnceCell<String>,
     /// The newest block that this process knows of; an accelerator.
     sighted: RwLock<Option<tip::Sighted>>,
+    /// When the store had no newest block yet, by the host's clock in microseconds; far back before the first look.
+    looked_for_tip: AtomicI64,
     settings: RwLock<Arc<Settings>>,
     /// What keeps the settings from being those that the operator wrote last.
     settings_fault: RwLock<Option<SettingsFault>>,
@@ -160,6 +162,7 @@ impl Provider {
             last_pass: AtomicI64::new(i64::MAX),
             chain_name: OnceCell::new(),
             sighted: RwLock::new(None),
+            looked_for_tip: AtomicI64::new(i64::MIN),
             settings: RwLock::new(Arc::new(parts.settings)),
             settings_fault: RwLock::new(None),
         }

@@ -3,7 +3,7 @@
 //! The one surprising fact: a node that says nothing and a chain that stands still show the same height; what tells them
 //! apart is when the height was *looked at* and when it *changed*, so both are kept.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use crate::domain::Height;
 /// A claim about a block that is further than this above our node's tip is not believed: about ten minutes of blocks, so
 /// that a node which is a little behind, or a look at it that is a little old, costs nothing.
 pub const AHEAD: u64 = 100;
+
+/// Before any process has seen a tip, the store is asked for one so often, in microseconds.
+const LOOK_US: u64 = 1_000_000;
 
 /// The node's newest block, as it is kept in the observation `tip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +68,15 @@ impl Provider {
         if suffices {
             return known;
         }
+        // Where nothing was ever seen, every delivery would look for it.
+        let looked = self.looked_for_tip.load(Ordering::Relaxed);
+        if known.is_none() && now.as_microsecond().saturating_sub(looked).unsigned_abs() < LOOK_US {
+            return None;
+        }
         let stored = self.stored_sighting().await;
+        if stored.is_none() {
+            self.looked_for_tip.store(now.as_microsecond(), Ordering::Relaxed);
+        }
         if let Some(stored) = stored
             && self.sighted().is_none_or(|known| known.height < stored.height)
         {

@@ -168,14 +168,6 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// Reads the key file again, so that what is sealed from now on has its newest key.
-    ///
-    /// # Errors
-    /// [`super::seal::SealError`]; the keys that were read before stay.
-    pub fn read_keys_again(&self) -> Result<(), super::seal::SealError> {
-        self.seal.read_again()
-    }
-
     /// The connection that writes, outside any transaction.
     pub(super) async fn writer(&self) -> Result<PoolConnection<Engine>, Failure> {
         Ok(self.writer.acquire().await?)
@@ -254,13 +246,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                // After some errors (a full disk) SQLite ends a transaction by itself, the roll-back then fails, and the
-                // connection would refuse every later transaction. The ping waits for a roll-back that is under way.
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
+        .before_acquire(|connection, _| {
+            // After some errors (a full disk) SQLite ends a transaction by itself, the roll-back then fails, and the
+            // connection would refuse every later transaction. A roll-back that was under way has ended: the pool waits for
+            // it before it takes a connection back.
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
         })
 }
 

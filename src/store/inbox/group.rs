@@ -2,7 +2,7 @@
 //!
 //! Each is judged on what those before it left, so the answers are the same as one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sqlx::{SqliteConnection, query_scalar};
@@ -10,8 +10,8 @@ use sqlx::{SqliteConnection, query_scalar};
 use super::{
     line::Waiting,
     rows::{
-        Growth, clear_unverified, digests, grow_streams, insert_deliveries, insert_events,
-        insert_others, known_contents, mark_unverified, stream_states,
+        Growth, Stored, clear_unverified, grow_streams, insert_deliveries, insert_events,
+        insert_others, known_contents, mark_unverified, stored,
     },
     sort::{Sorted, Variant, Wakes, sort},
 };
@@ -32,11 +32,10 @@ impl Sqlite {
     /// The answers, in the order of the group.
     pub(super) async fn commit_group(&self, group: &[Waiting]) -> Result<Vec<Ingested>, Failure> {
         let mut tx = self.write().await?;
-        let deliveries = || group.iter().map(|waiting| &waiting.delivery);
-        let streams: BTreeSet<&str> = deliveries().map(|delivery| &*delivery.stream).collect();
+        let deliveries = group.iter().map(|waiting| &waiting.delivery);
+        let events = group.iter().flat_map(|waiting| &waiting.content.events);
         let mut judged = Judged {
-            digests: digests(&mut tx, deliveries()).await?,
-            states: stream_states(&mut tx, &streams).await?,
+            stored: stored(&mut tx, deliveries, events).await?,
             answers: vec![Ingested::Full; group.len()],
             ..Judged::default()
         };
@@ -44,9 +43,9 @@ impl Sqlite {
             self.judge(&mut tx, &mut judged, place, waiting).await?;
         }
         judged.keep_taken(&mut tx).await?;
-        let Judged { growth, audit, states, answers, .. } = judged;
+        let Judged { growth, audit, stored, answers, .. } = judged;
         if !growth.is_empty() {
-            grow_streams(&mut tx, &growth, &states).await?;
+            grow_streams(&mut tx, &growth, &stored.states).await?;
             append_audit(&mut tx, &audit).await?;
             count_changes(&mut tx, &[Topic::Streams]).await?;
             tx.commit().await?;
@@ -64,9 +63,9 @@ impl Sqlite {
     ) -> Result<(), Failure> {
         let Waiting { delivery, content, plan, .. } = waiting;
         let stream = delivery.stream.as_str();
-        let state = judged.states.get(stream).cloned().unwrap_or_default();
+        let state = judged.stored.states.get(stream).cloned().unwrap_or_default();
         let key = (delivery.stream.clone(), delivery.id.clone());
-        if let Some(digest) = judged.digests.get(&key) {
+        if let Some(digest) = judged.stored.digests.get(&key) {
             judged.answers[place] = if digest[..] == delivery.digest {
                 Ingested::Repeated { state }
             } else {
@@ -81,7 +80,7 @@ impl Sqlite {
             let StreamState { heard_at, keys_used, .. } = plan.state;
             let state = StreamState { heard_at, keys_used, ..state };
             judged.growth.entry(stream).or_default();
-            judged.states.insert(key.0, state.clone());
+            judged.stored.states.insert(key.0, state.clone());
             judged.answers[place] = Ingested::Refused { why, state };
             return Ok(());
         }
@@ -95,8 +94,8 @@ impl Sqlite {
             judged.keep_taken(connection).await?;
             plan.wake.extend(mark_unverified(connection, above).await?);
         }
-        judged.states.insert(delivery.stream.clone(), plan.state.clone());
-        judged.digests.insert(key, delivery.digest.to_vec());
+        judged.stored.states.insert(delivery.stream.clone(), plan.state.clone());
+        judged.stored.digests.insert(key, delivery.digest.to_vec());
         judged.taken.push(Taken { place, waiting, plan });
         Ok(())
     }
@@ -136,10 +135,8 @@ struct Taken<'g> {
 /// A group as far as it is judged.
 #[derive(Default)]
 struct Judged<'g> {
-    /// Of what is stored and of what is taken, by stream and id.
-    digests: HashMap<(String, String), Vec<u8>>,
-    /// Of each stream, after the last delivery that was judged.
-    states: HashMap<String, StreamState>,
+    /// What is stored, and what is taken: it is stored next.
+    stored: Stored,
     /// What is taken and not written yet.
     taken: Vec<Taken<'g>>,
     growth: BTreeMap<&'g str, Growth>,
@@ -155,11 +152,11 @@ impl<'g> Judged<'g> {
             return Ok(());
         }
         let rows = || taken.iter().flat_map(|taken| &taken.waiting.content.events);
-        let known = known_contents(connection, rows()).await?;
+        let known = known_contents(connection, rows(), &self.stored.blocks).await?;
         let events = taken.iter().map(|taken| &taken.waiting.content.events[..]);
         let mut sorted: Vec<Sorted<'_>> = sort(events, &known);
         let keep: Vec<&Variant<'_>> = sorted.iter().flat_map(|sorted| &sorted.keep).collect();
-        insert_events(connection, &keep).await?;
+        insert_events(connection, &keep, &mut self.stored.blocks).await?;
         if known.any_unverified {
             clear_unverified(connection, rows()).await?;
         }
@@ -171,9 +168,8 @@ impl<'g> Judged<'g> {
             sorted.duplicates += u64::try_from(others.len()).unwrap_or(u64::MAX) - new;
         }
         wake(connection, &wakes(&taken, &sorted)).await?;
-        let deliveries: Vec<&Delivery> =
-            taken.iter().map(|taken| &taken.waiting.delivery).collect();
-        insert_deliveries(connection, &deliveries).await?;
+        let deliveries = taken.iter().map(|taken| &taken.waiting.delivery);
+        insert_deliveries(connection, deliveries).await?;
         for (taken, sorted) in taken.into_iter().zip(sorted) {
             self.answer_taken(taken, &sorted);
         }

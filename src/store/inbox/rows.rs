@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{
@@ -20,8 +21,9 @@ use crate::{
     },
 };
 
-/// The most rows of one `VALUES` list. Lists have a power of two of rows, so that few statements stay prepared.
-const MOST_ROWS: usize = 64;
+/// So many rows go in one `VALUES` list, which is the quickest way; fewer go as one JSON list, so that one statement takes
+/// any number of them. What counts with few is how often the connection's thread is woken.
+const MANY: usize = 128;
 
 /// What an event says: its type and its fields.
 type Content = (String, Map<String, Value>);
@@ -59,16 +61,75 @@ pub(super) fn keys<'a>(events: impl Iterator<Item = &'a EventRow>) -> Vec<Key<'a
     events.enumerate().map(key).collect()
 }
 
-/// What is stored of these identities. Most deliveries tell blocks of which nothing is stored, which one look tells.
+/// Chains and heights.
+pub(super) type Blocks = HashSet<(String, i64)>;
+
+/// What is stored of a group before it is committed.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// The digests of deliveries, by stream and id.
+    pub(super) digests: HashMap<(String, String), Vec<u8>>,
+    /// The states of streams.
+    pub(super) states: HashMap<String, StreamState>,
+    /// The blocks of which there are events.
+    pub(super) blocks: Blocks,
+}
+
+/// The block of an event.
+fn block_of(EventRow { identity, .. }: &EventRow) -> (&str, i64) {
+    (&identity.chain_id, height(identity.height))
+}
+
+/// Looks for what is stored of deliveries and of their events' blocks, all at once.
+pub(super) async fn stored<'a>(
+    connection: &mut SqliteConnection,
+    deliveries: impl Iterator<Item = &'a Delivery> + Clone,
+    events: impl Iterator<Item = &'a EventRow>,
+) -> Result<Stored, Failure> {
+    type Row = (String, String, String, Option<Vec<u8>>);
+    let keys: Vec<(&str, &str)> =
+        deliveries.clone().map(|delivery| (&*delivery.stream, &*delivery.id)).collect();
+    let streams: BTreeSet<&str> = deliveries.map(|delivery| &*delivery.stream).collect();
+    let blocks: BTreeSet<(&str, i64)> = events.map(block_of).collect();
+    let rows: Vec<Row> = query_as(sql::STORED)
+        .bind(Json(keys))
+        .bind(Json(streams))
+        .bind(Json(blocks))
+        .fetch_all(connection)
+        .await?;
+    let mut stored = Stored::default();
+    for (what, first, second, digest) in rows {
+        match (what.as_str(), digest) {
+            ("digest", Some(digest)) => {
+                stored.digests.insert((first, second), digest);
+            }
+            ("state", _) => {
+                let state = serde_json::from_str(&second)
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                stored.states.insert(first, state);
+            }
+            _ => {
+                stored.blocks.insert((first, second.parse().unwrap_or(i64::MAX)));
+            }
+        }
+    }
+    Ok(stored)
+}
+
+/// What is stored of these identities. Most deliveries tell blocks of which nothing is stored; those that are not among
+/// `blocks` are not looked for.
 pub(super) async fn known_contents(
     connection: &mut SqliteConnection,
-    events: impl Iterator<Item = &EventRow> + Clone,
+    events: impl Iterator<Item = &EventRow>,
+    blocks: &Blocks,
 ) -> Result<Known, Failure> {
     type Row = (i64, String, Json<Map<String, Value>>, bool);
-    let stored = stored_heights(connection, events.clone()).await?;
-    let keys: Vec<Key<'_>> =
-        keys(events).into_iter().filter(|key| stored.contains(&key.height)).collect();
+    let is_stored = |key: &Key<'_>| blocks.contains(&(key.chain_id.to_owned(), key.height));
     let mut known = Known::default();
+    if blocks.is_empty() {
+        return Ok(known);
+    }
+    let keys: Vec<Key<'_>> = keys(events).into_iter().filter(is_stored).collect();
     if keys.is_empty() {
         return Ok(known);
     }
@@ -81,58 +142,78 @@ pub(super) async fn known_contents(
     Ok(known)
 }
 
-/// The heights of these events of which anything is stored.
-async fn stored_heights(
-    connection: &mut SqliteConnection,
-    events: impl Iterator<Item = &EventRow>,
-) -> Result<HashSet<i64>, Failure> {
-    let mut told: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
-    for EventRow { identity, .. } in events {
-        told.entry(&identity.chain_id).or_default().insert(height(identity.height));
-    }
-    let mut stored = HashSet::new();
-    for (chain_id, heights) in told {
-        let found: Vec<i64> = query_scalar(sql::STORED_HEIGHTS)
-            .bind(chain_id)
-            .bind(Json(heights))
-            .fetch_all(&mut *connection)
-            .await?;
-        stored.extend(found);
-    }
-    Ok(stored)
-}
-
-/// Splits rows into lists that the same few statements take.
-fn lists<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let largest = rows.len().min(MOST_ROWS).checked_ilog2()?;
-        let (list, rest) = rows.split_at(1 << largest);
-        rows = rest;
-        Some(list)
-    })
-}
-
+/// Writes events, and notes their blocks.
 pub(super) async fn insert_events(
     connection: &mut SqliteConnection,
     events: &[&Variant<'_>],
+    blocks: &mut Blocks,
 ) -> Result<(), Failure> {
-    for list in lists(events) {
-        let mut insert = QueryBuilder::<Engine>::new(sql::INSERT_EVENTS);
-        insert.push_values(list, |mut values, Variant { row, number }| {
-            let EventRow { identity, kind, attributes, subject } = row;
-            values
-                .push_bind(&*identity.chain_id)
-                .push_bind(height(identity.height))
-                .push_bind(Text(identity.tx_hash))
-                .push_bind(i64::from(identity.msg_index))
-                .push_bind(i64::from(identity.event_index))
-                .push_bind(i64::try_from(*number).unwrap_or(i64::MAX))
-                .push_bind(&**kind)
-                .push_bind(Json(attributes))
-                .push_bind(subject.as_ref().map(Text));
-        });
-        insert.build().execute(&mut *connection).await?;
+    let told: BTreeSet<(&str, i64)> = events.iter().map(|variant| block_of(variant.row)).collect();
+    blocks.extend(told.into_iter().map(|(chain, height)| (chain.to_owned(), height)));
+    let (lists, few) = events.as_chunks::<MANY>();
+    for list in lists {
+        insert_many(connection, list).await?;
     }
+    insert_few(connection, few).await
+}
+
+async fn insert_many(
+    connection: &mut SqliteConnection,
+    events: &[&Variant<'_>],
+) -> Result<(), Failure> {
+    let mut insert = QueryBuilder::<Engine>::new(sql::INSERT_MANY_EVENTS);
+    insert.push_values(events, |mut values, Variant { row, number }| {
+        let EventRow { identity, kind, attributes, subject } = row;
+        values
+            .push_bind(&*identity.chain_id)
+            .push_bind(height(identity.height))
+            .push_bind(Text(identity.tx_hash))
+            .push_bind(i64::from(identity.msg_index))
+            .push_bind(i64::from(identity.event_index))
+            .push_bind(i64::try_from(*number).unwrap_or(i64::MAX))
+            .push_bind(&**kind)
+            .push_bind(Json(attributes))
+            .push_bind(subject.as_ref().map(Text));
+    });
+    insert.build().execute(connection).await?;
+    Ok(())
+}
+
+async fn insert_few<'a>(
+    connection: &mut SqliteConnection,
+    events: &[&Variant<'a>],
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        chain_id: &'a str,
+        height: i64,
+        tx_hash: TxHash,
+        msg_index: u32,
+        event_index: u32,
+        variant: usize,
+        kind: &'a str,
+        attributes: &'a Map<String, Value>,
+        subject: Option<String>,
+    }
+    if events.is_empty() {
+        return Ok(());
+    }
+    let row = |Variant { row, number }: &Variant<'a>| {
+        let EventRow { identity, kind, attributes, subject } = row;
+        Row {
+            chain_id: &identity.chain_id,
+            height: height(identity.height),
+            tx_hash: identity.tx_hash,
+            msg_index: identity.msg_index,
+            event_index: identity.event_index,
+            variant: *number,
+            kind,
+            attributes,
+            subject: subject.as_ref().map(ToString::to_string),
+        }
+    };
+    let rows: Vec<Row<'_>> = events.iter().map(|event| row(event)).collect();
+    query(sql::INSERT_EVENTS).bind(Json(rows)).execute(connection).await?;
     Ok(())
 }
 
@@ -184,34 +265,28 @@ pub(super) async fn insert_others(
     Ok(inserted.rows_affected())
 }
 
-/// The digests of those deliveries that are stored, by stream and id.
-pub(super) async fn digests(
-    connection: &mut SqliteConnection,
-    deliveries: impl Iterator<Item = &Delivery>,
-) -> Result<HashMap<(String, String), Vec<u8>>, Failure> {
-    let keys: Vec<(&str, &str)> =
-        deliveries.map(|delivery| (&*delivery.stream, &*delivery.id)).collect();
-    let rows: Vec<(String, String, Vec<u8>)> =
-        query_as(sql::DELIVERY_DIGESTS).bind(Json(keys)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(stream, id, digest)| ((stream, id), digest)).collect())
-}
-
 pub(super) async fn insert_deliveries(
     connection: &mut SqliteConnection,
-    deliveries: &[&Delivery],
+    deliveries: impl Iterator<Item = &Delivery>,
 ) -> Result<(), Failure> {
-    for list in lists(deliveries) {
-        let mut insert = QueryBuilder::<Engine>::new(sql::INSERT_DELIVERIES);
-        insert.push_values(list, |mut values, delivery| {
-            values
-                .push_bind(&*delivery.stream)
-                .push_bind(&*delivery.id)
-                .push_bind(&delivery.digest[..])
-                .push_bind(delivery.origin)
-                .push_bind(Micros(delivery.received_at));
-        });
-        insert.build().execute(&mut *connection).await?;
+    #[derive(Serialize)]
+    struct Row<'a> {
+        stream: &'a str,
+        id: &'a str,
+        digest: String,
+        origin: &'a str,
+        received_at: Micros,
     }
+    let rows: Vec<Row<'_>> = deliveries
+        .map(|delivery| Row {
+            stream: &delivery.stream,
+            id: &delivery.id,
+            digest: HEXLOWER.encode(&delivery.digest[..]),
+            origin: delivery.origin,
+            received_at: Micros(delivery.received_at),
+        })
+        .collect();
+    query(sql::INSERT_DELIVERIES).bind(Json(rows)).execute(connection).await?;
     Ok(())
 }
 
@@ -245,16 +320,6 @@ pub(super) async fn grow_streams(
     Ok(())
 }
 
-/// The states of these streams, as far as they have one.
-pub(super) async fn stream_states(
-    connection: &mut SqliteConnection,
-    names: &BTreeSet<&str>,
-) -> Result<HashMap<String, StreamState>, Failure> {
-    let rows: Vec<(String, Json<StreamState>)> =
-        query_as(sql::STREAM_STATES).bind(Json(names)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(name, Json(state))| (name, state)).collect())
-}
-
 pub(super) async fn stream_state(
     connection: &mut SqliteConnection,
     name: &str,
@@ -284,20 +349,5 @@ pub(super) fn identity_of(
         tx_hash,
         msg_index: small(msg_index),
         event_index: small(event_index),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_split_into_lists_of_powers_of_two_and_none_is_left_out() {
-        for length in [0, 1, 5, 63, 64, 65, 500] {
-            let rows: Vec<usize> = (0..length).collect();
-            let split: Vec<&[usize]> = lists(&rows).collect();
-            assert_eq!(split.concat(), rows);
-            assert!(split.iter().all(|list| list.len().is_power_of_two() && list.len() <= 64));
-        }
     }
 }

@@ -1,15 +1,22 @@
 //! The inbox's statements, in the dialect that [`crate::store`]'s others have.
 
-/// The digests of those of a list of `[stream, id]` that are stored.
-pub(super) const DELIVERY_DIGESTS: &str = "
-    SELECT d.stream, d.id, d.digest FROM json_each($1) AS told
-    JOIN deliveries AS d ON d.stream = told.value ->> 0 AND d.id = told.value ->> 1";
-/// Rows follow.
-pub(super) const INSERT_DELIVERIES: &str =
-    "INSERT INTO deliveries (stream, id, digest, origin, received_at) ";
+/// What is stored of a group: the digests of those of a list of `[stream, id]`, the states of a list of streams, and those of
+/// a list of `[chain, height]` of which events are stored. Each row says in its first column which of these it is.
+pub(super) const STORED: &str = "
+    SELECT 'digest', d.stream, d.id, d.digest FROM json_each($1) AS told
+    JOIN deliveries AS d ON d.stream = told.value ->> 0 AND d.id = told.value ->> 1
+    UNION ALL
+    SELECT 'state', name, state, NULL FROM streams WHERE name IN (SELECT value FROM json_each($2))
+    UNION ALL
+    SELECT 'height', told.value ->> 0, CAST(told.value ->> 1 AS TEXT), NULL FROM json_each($3) AS told
+    WHERE EXISTS (SELECT 1 FROM events AS e
+        WHERE e.chain_id = told.value ->> 0 AND e.height = told.value ->> 1)";
+pub(super) const INSERT_DELIVERIES: &str = "
+    INSERT INTO deliveries (stream, id, digest, origin, received_at)
+    SELECT value ->> 'stream', value ->> 'id', unhex(value ->> 'digest'), value ->> 'origin',
+        value ->> 'received_at'
+    FROM json_each($1)";
 
-pub(super) const STREAM_STATES: &str =
-    "SELECT name, state FROM streams WHERE name IN (SELECT value FROM json_each($1))";
 pub(super) const STREAM_STATE: &str = "SELECT state FROM streams WHERE name = $1";
 pub(super) const STREAM: &str = "
     SELECT name, state, deliveries, events, duplicates, ignored, conflicts,
@@ -36,10 +43,6 @@ pub(super) const SET_READ_BUDGET: &str = "
     INSERT INTO read_budgets (stream, minute, reads) VALUES ($1, $2, $3)
     ON CONFLICT (stream) DO UPDATE SET minute = excluded.minute, reads = excluded.reads";
 
-/// Those of a list of heights of which a chain's events are stored.
-pub(super) const STORED_HEIGHTS: &str = "
-    SELECT told.value FROM json_each($2) AS told
-    WHERE EXISTS (SELECT 1 FROM events AS e WHERE e.chain_id = $1 AND e.height = told.value)";
 /// The rows that a batch's identities have already, with the position in the batch.
 pub(super) const KNOWN_EVENTS: &str = "
     SELECT batch.value ->> 'position', e.kind, e.attributes, e.unverified
@@ -49,9 +52,16 @@ pub(super) const KNOWN_EVENTS: &str = "
      AND e.tx_hash = batch.value ->> 'tx_hash' AND e.msg_index = batch.value ->> 'msg_index'
      AND e.event_index = batch.value ->> 'event_index'";
 /// Rows follow.
-pub(super) const INSERT_EVENTS: &str = "
+pub(super) const INSERT_MANY_EVENTS: &str = "
     INSERT INTO events
         (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject) ";
+pub(super) const INSERT_EVENTS: &str = "
+    INSERT INTO events
+        (chain_id, height, tx_hash, msg_index, event_index, variant, kind, attributes, subject)
+    SELECT value ->> 'chain_id', value ->> 'height', value ->> 'tx_hash', value ->> 'msg_index',
+        value ->> 'event_index', value ->> 'variant', value ->> 'kind', value -> 'attributes',
+        value ->> 'subject'
+    FROM json_each($1)";
 pub(super) const EVENTS: &str = "
     SELECT chain_id, height, tx_hash, msg_index, event_index, kind, attributes
     FROM events WHERE subject = $1
