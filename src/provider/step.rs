@@ -54,8 +54,9 @@ const CLOCK_SLACK_US: i64 = 1_000_000;
 const CONCURRENCY: usize = 16;
 /// Subjects that are claimed at once.
 const CLAIM: u32 = 64;
-/// The newest block may have been read so long ago when a pass begins.
-const TIP_OF_A_PASS: SignedDuration = SignedDuration::from_secs(1);
+/// The newest block may have been read so long ago when a pass begins: a process that stays reads it about every second, and
+/// an order is not to wait for that.
+const TIP_OF_A_PASS: SignedDuration = SignedDuration::from_secs(2);
 /// And so long ago when a deployment is decided on.
 const TIP_OF_A_DECISION: SignedDuration = SignedDuration::from_millis(50);
 /// How often reads that show different heights are repeated before the step gives up for now.

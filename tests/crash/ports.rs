@@ -1,5 +1,6 @@
 //! Every port, with a place to die before and after each call. A method that is added to a port is missing here until it
-//! is listed, so the list cannot fall behind: the compiler reads it.
+//! is listed, which the compiler sees to, but for the few that a port gives a default: those are listed too, so that what is
+//! killed is what production runs.
 
 use std::sync::Arc;
 
@@ -19,12 +20,12 @@ use lessor::{
             Account, AccountCommit, AccountWork, AuditLine, Breaker, Broadcast, Chain, ChainError,
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
             Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
-            Entropy, EventRow, FunnelRow, HostnameClaim, Included, Indexer, Ingested, LeaseStatus,
-            Loaded, LogLine, LogQuery, Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy,
-            Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations,
-            Restore, Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange,
-            StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Teardown, Tip, Totals,
-            Transaction, Workload,
+            Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim, Included, Indexer,
+            Ingested, LeaseStatus, Loaded, LogLine, LogQuery, Maintenance, ManifestRow,
+            ManifestStored, Missed, NewPolicy, NodeHealth, Observation, OrderFilter, OrderRow,
+            Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session, Signer,
+            SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState, StuckRow,
+            Subject, Sweep, Swept, Teardown, Tip, Totals, Transaction, Workload,
         },
     },
 };
@@ -58,9 +59,10 @@ fn pointed_port<P: ?Sized>(inner: Arc<P>, points: &Arc<Points>) -> Pointed<P> {
 }
 
 macro_rules! port {
-    ($port:ident { $($method:ident($($name:ident: $of:ty),*) -> $answer:ty;)* }) => {
+    ($port:ident { $($method:ident($($name:ident: $of:ty),*) -> $answer:ty;)* } $($at_once:item)*) => {
         #[async_trait]
         impl $port for Pointed<dyn $port> {
+            $($at_once)*
             $(async fn $method(&self, $($name: $of),*) -> $answer {
                 let name = concat!(stringify!($port), ".", stringify!($method));
                 self.points.through(name, self.inner.$method($($name),*)).await
@@ -154,6 +156,9 @@ port!(Chain {
     simulate(transaction: &[u8]) -> Result<u64, ChainError>;
     broadcast(transaction: &[u8]) -> Result<Broadcast, ChainError>;
     transaction(hash: &str) -> Result<Option<Included>, ChainError>;
+}
+fn nodes(&self) -> Vec<NodeHealth> {
+    self.inner.nodes()
 });
 
 port!(Cluster {
@@ -164,10 +169,20 @@ port!(Cluster {
     leases() -> Result<Vec<LeaseId>, ClusterError>;
     logs(lease: &LeaseId, query: &LogQuery) -> Result<BoxStream<'static, Result<LogLine, ClusterError>>, ClusterError>;
     events(lease: &LeaseId, follow: bool, after: Option<&str>) -> Result<BoxStream<'static, Result<ClusterEvent, ClusterError>>, ClusterError>;
+    exec(lease: &LeaseId, query: &ExecQuery) -> Result<Execution, ClusterError>;
+}
+fn watch(&self) -> Box<dyn Send + Sync> {
+    self.inner.watch()
 });
 
 port!(Indexer {
     blocks(stream: &str, from: Height, to: Height) -> Result<Missed, ChainError>;
+}
+fn reads_per_block(&self, stream: &str) -> u32 {
+    self.inner.reads_per_block(stream)
+}
+fn fallback(&self, stream: &str) -> Option<&dyn Indexer> {
+    self.inner.fallback(stream)
 });
 
 #[async_trait]
@@ -178,6 +193,10 @@ impl Signer for Pointed<dyn Signer> {
 
     fn public_key(&self) -> &[u8] {
         self.inner.public_key()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.inner.trouble()
     }
 
     async fn sign(&self, sign_doc: &[u8]) -> Result<[u8; 64], SignerError> {

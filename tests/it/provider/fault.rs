@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::sync::Notify;
@@ -91,11 +91,20 @@ pub(super) struct Gate {
     calls: AtomicU64,
     dies_at: AtomicU64,
     pub(super) died: Notify,
+    /// Calls that waited for one another, as far as they are counted.
+    rounds: AtomicU64,
+    counts_rounds: AtomicBool,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { calls: AtomicU64::new(0), dies_at: AtomicU64::new(u64::MAX), died: Notify::new() }
+        Self {
+            calls: AtomicU64::new(0),
+            dies_at: AtomicU64::new(u64::MAX),
+            died: Notify::new(),
+            rounds: AtomicU64::new(0),
+            counts_rounds: AtomicBool::new(false),
+        }
     }
 }
 
@@ -110,9 +119,25 @@ impl Gate {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// From now on it is counted how many calls are made one after the other: each lets those that begin with it begin.
+    pub(super) fn count_rounds(&self) {
+        self.rounds.store(0, Ordering::SeqCst);
+        self.counts_rounds.store(true, Ordering::SeqCst);
+    }
+
+    /// How many calls were made one after the other since then.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::SeqCst)
+    }
+
     /// Returns while the process lives.
     pub(super) async fn pass(&self) {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.counts_rounds.load(Ordering::SeqCst) {
+            let round = self.rounds() + 1;
+            tokio::task::yield_now().await;
+            self.rounds.fetch_max(round, Ordering::SeqCst);
+        }
         if call >= self.dies_at.load(Ordering::SeqCst) {
             self.died.notify_one();
             std::future::pending::<()>().await;

@@ -52,28 +52,32 @@ async fn a_deployment_is_bid_on_leased_run_and_released() {
 }
 
 #[tokio::test]
-async fn an_order_costs_three_commits_and_at_most_eight_calls_before_its_bid_is_handed_over() {
+async fn an_order_costs_three_commits_eight_calls_and_three_one_after_the_other_before_its_bid_is_sent()
+ {
     let (mut world, worker) = small().await;
-    // A process that stays has asked ahead of time, and its stream has reads to spend.
+    // A process that stays has asked ahead of time, looks at the newest block every second, and its stream has reads to spend.
     world.order_with_bid(&worker, 100).await;
     world.go_on(&worker, 2).await;
     world.ask("tenant", 100, 1);
     world.block();
+    worker.step().await;
     worker.provider.keep_warm().await;
     let calls_before = worker.gate.calls();
     let commits = world.commits();
     let handed = Arc::new(Mutex::new(None));
-    let (told, count) = (handed.clone(), world.commits());
+    let (told, count, gate) = (handed.clone(), world.commits(), worker.gate.clone());
     world.market().on_broadcast = Some(Box::new(move |calls| {
-        told.lock().unwrap().get_or_insert((calls, count()));
+        told.lock().unwrap().get_or_insert((calls, count(), gate.rounds()));
     }));
+    worker.gate.count_rounds();
     world.deliver_newest(&worker).await;
     let after_the_delivery = commits();
     worker.step().await;
-    let (calls, commits) = handed.lock().unwrap().unwrap();
+    let (calls, commits, rounds) = handed.lock().unwrap().unwrap();
     assert!(commits - after_the_delivery <= 3, "{} commits", commits - after_the_delivery);
     let calls = calls - calls_before;
     assert!(calls <= 8, "{calls} calls");
+    assert!(rounds <= 3, "{rounds} calls one after the other");
     no_violations(&world);
 }
 
