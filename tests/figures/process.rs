@@ -71,11 +71,11 @@ impl Process {
         Ok(format!("http{rest}"))
     }
 
-    /// Resident memory in MiB.
-    pub(super) fn resident_mib(&self) -> anyhow::Result<f64> {
+    /// Resident memory in megabytes of 10⁶.
+    pub(super) fn resident_mb(&self) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
         let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-        Ok(kib / 1024.0)
+        Ok(kib * 1024.0 / 1e6)
     }
 }

@@ -173,17 +173,25 @@ impl World {
 
     /// A gateway as a process.
     pub(super) fn serve(&self, lessor: &Path, options: &[&str]) -> anyhow::Result<Gateway> {
-        let arguments: Vec<&str> = ["serve"].iter().chain(options).copied().collect();
-        let mut process = Process::spawn(lessor, &arguments, &self.environment(), &self.log())?;
-        let url = process.url()?;
-        Ok(Gateway { process, url })
+        self.serve_with(lessor, options, &self.environment())
     }
 
     /// A gateway as a process that expects the relay's stream alone: it hears all that it waits for.
     pub(super) fn serve_one_stream(&self, lessor: &Path) -> anyhow::Result<Gateway> {
         let mut environment = self.environment();
         environment.0.retain(|(name, _)| !name.contains("STREAMS__S"));
-        let mut process = Process::spawn(lessor, &["serve"], &environment, &self.log())?;
+        self.serve_with(lessor, &[], &environment)
+    }
+
+    /// A gateway as a process with settings of its own.
+    pub(super) fn serve_with(
+        &self,
+        lessor: &Path,
+        options: &[&str],
+        environment: &Environment,
+    ) -> anyhow::Result<Gateway> {
+        let arguments: Vec<&str> = ["serve"].iter().chain(options).copied().collect();
+        let mut process = Process::spawn(lessor, &arguments, environment, &self.log())?;
         let url = process.url()?;
         Ok(Gateway { process, url })
     }
