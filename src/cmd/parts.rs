@@ -22,7 +22,7 @@ use crate::{
         Parts, Provider,
         port::{Chain, Cluster, Signer},
     },
-    store,
+    store::{self, seal::SealKeys},
     wire::{
         key::PublicKey,
         text::{from_base64, to_base64},
@@ -160,9 +160,11 @@ fn nodes(settings: &Settings) -> anyhow::Result<Nodes> {
 /// What the settings say of the store.
 #[must_use]
 pub fn store_settings(settings: &Settings) -> store::Settings {
-    let key_file = &settings.seal.key_file;
+    let settings::Seal { keys, key_file } = &settings.seal;
+    let given = (!keys.expose_secret().is_empty()).then(|| SealKeys::Settings(keys.clone()));
+    let in_file = (!key_file.is_empty()).then(|| SealKeys::File(key_file.into()));
     store::Settings {
-        key_file: (!key_file.is_empty()).then(|| key_file.into()),
+        keys: given.or(in_file),
         max_waiting: settings.store.max_waiting,
         ..store::Settings::default()
     }

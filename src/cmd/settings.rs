@@ -161,6 +161,7 @@ pub struct Store {
 #[expect(missing_docs, reason = "the keys are explained in deploy/lessor.toml")]
 pub struct Seal {
     pub key_file: String,
+    pub keys: secrecy::SecretString,
 }
 
 /// `[bid]`.
@@ -361,7 +362,7 @@ impl Settings {
     /// The sections that a process is put together with and that differ in `other`.
     #[must_use]
     pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
-        // Their debug form is all of them but for the passphrase, which comes from the environment and so never differs.
+        // Their debug form is all of them but for secrets, which come from the environment and so never differ.
         let sections = |of: &Self| {
             [
                 ("listen", format!("{:?}", of.listen)),

@@ -75,12 +75,12 @@ pub enum BackupError {
         wanted: String,
     },
     /// What is sealed in it does not open with the keys that are there, so no process could start on it.
-    #[error("{} cannot be opened with the key file {}: {detail}; put the key file of its time back first", path.display(), key_file.display())]
+    #[error("{} cannot be opened with {keys}: {detail}; put the keys of its time back first", path.display())]
     Sealed {
         /// The backup.
         path: PathBuf,
         /// The key file of the store.
-        key_file: PathBuf,
+        keys: String,
         /// Which row, and why.
         detail: String,
     },
@@ -236,12 +236,12 @@ async fn opens(
         // Older rows are looked at when they are brought up to date.
         return Ok(());
     }
-    let key_file = settings.key_file_of(store);
-    let settings = Settings { key_file: Some(key_file.clone()), ..settings.clone() };
+    let keys = settings.keys_of(store);
+    let settings = Settings { keys: Some(keys.clone()), ..settings.clone() };
     let mut connection = open_to_read(from).await?;
     match check::sealed(from, &settings, &mut connection).await?.into_iter().next() {
         Some(Finding { message: detail, .. }) => {
-            Err(BackupError::Sealed { path: from.to_owned(), key_file, detail })
+            Err(BackupError::Sealed { path: from.to_owned(), keys: keys.to_string(), detail })
         }
         None => Ok(()),
     }

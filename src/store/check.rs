@@ -99,8 +99,7 @@ pub(super) async fn sealed(
     if needed_keys(connection).await.map_err(engine)?.is_empty() {
         return Ok(Vec::new());
     }
-    let key_file = settings.key_file_of(path);
-    let messages = match Seal::of_file(&key_file) {
+    let messages = match Seal::of(settings.keys_of(path)) {
         Ok(seal) => closed_rows(connection, &seal).await.map_err(engine)?,
         Err(error) => vec![error.to_string()],
     };

@@ -20,7 +20,7 @@ use super::{
     inbox::Inbox,
     lock,
     reseal::needed_keys,
-    seal::{Seal, default_key_file},
+    seal::{Seal, SealKeys, default_key_file},
     waiting::Waiting,
 };
 
@@ -37,27 +37,27 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 const STATEMENTS: usize = 256;
 
 /// What may be set about a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How many subjects may wait for a step before deliveries that wake more are refused with *full*.
     pub max_waiting: u32,
     /// How many connections read.
     pub readers: u32,
-    /// The file with the keys that seal manifests; beside the store when it is not given.
-    pub key_file: Option<PathBuf>,
+    /// The keys that seal manifests; a file beside the store when it is not said.
+    pub keys: Option<SealKeys>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_waiting: 100_000, readers: 4, key_file: None }
+        Self { max_waiting: 100_000, readers: 4, keys: None }
     }
 }
 
 impl Settings {
-    /// The key file of a store.
+    /// Where the keys of a store come from.
     #[must_use]
-    pub fn key_file_of(&self, store: &Path) -> PathBuf {
-        self.key_file.clone().unwrap_or_else(|| default_key_file(store))
+    pub fn keys_of(&self, store: &Path) -> SealKeys {
+        self.keys.clone().unwrap_or_else(|| SealKeys::File(default_key_file(store)))
     }
 }
 
@@ -148,7 +148,7 @@ impl Sqlite {
         }
         let needed = needed_keys(&mut connection).await.map_err(engine)?;
         drop(connection);
-        let seal = Seal::open(&settings.key_file_of(path), &needed)
+        let seal = Seal::open(settings.keys_of(path), &needed)
             .map_err(|source| OpenError::Seal { path: path.to_owned(), source })?;
         let readers = pool(settings.readers.max(1))
             .connect_lazy_with(options(path).pragma("query_only", "ON"));

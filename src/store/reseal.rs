@@ -3,7 +3,7 @@
 //! A change of keys goes in small batches, each a commit that compares what it replaces: it may be killed at any time and
 //! started again, and processes go on working meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
@@ -154,15 +154,15 @@ pub async fn reseal(
     new_key: bool,
     forget_old: bool,
 ) -> Result<Resealed, ResealError> {
-    let key_file: PathBuf = settings.key_file_of(store);
+    let keys = settings.keys_of(store);
     let rows = Sqlite::open(store, settings).await?;
     if new_key {
-        seal::add_key(&key_file)?;
+        seal::add_key(keys.file()?)?;
         rows.seal.read_again()?;
     }
     let mut done = rows.reseal().await?;
     if forget_old {
-        done.forgotten = rows.forget_old_keys(&key_file).await?;
+        done.forgotten = rows.forget_old_keys(keys.file()?).await?;
     }
     rows.close().await;
     Ok(done)

@@ -47,27 +47,26 @@ pub enum SealError {
     },
     /// Records are sealed with a key that the file does not have.
     #[error(
-        "the key file {} does not have the key {key_id}, with which {sealed} manifests are sealed: add its line, or name the right file with seal.key_file",
-        path.display()
+        "{place} does not have the key {key_id}, with which {sealed} manifests are sealed: add its line, or give the right keys with seal.key_file or seal.keys"
     )]
     WrongKey {
-        /// The file.
-        path: PathBuf,
+        /// The key file, or the setting.
+        place: String,
         /// The id of the key that is wanted.
         key_id: String,
         /// How many records need it.
         sealed: u64,
     },
-    /// The key file cannot be used.
-    #[error("the key file {}: {detail}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
+    /// The keys cannot be used.
+    #[error("{place}: {detail}")]
+    Unusable {
+        /// The key file, or the setting.
+        place: String,
         /// What is wrong with it; never what is in it.
         detail: String,
     },
     /// A record was sealed with a key that is not there.
-    #[error("it is sealed with the key {0}, which is not in the key file")]
+    #[error("it is sealed with the key {0}, which is not there")]
     NoKey(String),
     /// A record was changed, or belongs to another row.
     #[error("it was changed since it was sealed, or belongs to another row")]
@@ -81,6 +80,70 @@ pub enum SealError {
 #[must_use]
 pub fn default_key_file(store: &Path) -> PathBuf {
     beside(store, ".key")
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone)]
+pub enum SealKeys {
+    /// A file, which a command can change.
+    File(PathBuf),
+    /// The settings themselves, one key a line or word; for a process without a disk of its own.
+    Settings(SecretString),
+}
+
+impl std::fmt::Display for SealKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the key file {}", path.display()),
+            Self::Settings(_) => f.write_str("seal.keys of the settings"),
+        }
+    }
+}
+
+impl SealKeys {
+    fn unusable(&self, detail: String) -> SealError {
+        SealError::Unusable { place: self.to_string(), detail }
+    }
+
+    fn read_keys(&self) -> Result<Vec<Key>, SealError> {
+        let text = match self {
+            Self::File(path) => read_file(path)?,
+            Self::Settings(text) => text.clone(),
+        };
+        let mut keys = Vec::new();
+        for (place, line) in key_lines(text.expose_secret()).enumerate() {
+            let key = parse_line(line).ok_or_else(|| {
+                let place = place + 1;
+                self.unusable(format!("key {place} is not 32 bytes as 64 hex digits or as base64"))
+            })?;
+            keys.push(key);
+            if keys.len() > MAX_KEYS {
+                return Err(self.unusable(format!("it has more than {MAX_KEYS} keys")));
+            }
+        }
+        if keys.is_empty() { Err(self.unusable("it has no key".to_owned())) } else { Ok(keys) }
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::File(path) => Stamp::of(path),
+            Self::Settings(_) => None,
+        }
+    }
+
+    /// The file that holds the keys.
+    ///
+    /// # Errors
+    /// When the settings hold them, which no command changes.
+    pub(super) fn file(&self) -> Result<&Path, SealError> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Settings(_) => Err(self.unusable(
+                "a new key is put before the others there, and old ones are taken out there"
+                    .to_owned(),
+            )),
+        }
+    }
 }
 
 /// A sealed text and the id of its key.
@@ -120,34 +183,36 @@ impl Stamp {
     }
 }
 
-/// The keys of one file. All clones of a store share them.
+/// The keys of one source. All clones of a store share them.
 pub(super) struct Seal {
-    path: PathBuf,
+    source: SealKeys,
     read: RwLock<Read>,
     random: SystemRandom,
 }
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seal").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Seal").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 impl Seal {
-    /// The keys of a file, which is made if nothing was sealed yet. `needed` are the ids of the keys of sealed records and
+    /// The keys of a source; a file is made if nothing was sealed yet. `needed` are the ids of the keys of sealed records and
     /// how many records each has.
-    pub(super) fn open(path: &Path, needed: &[(String, u64)]) -> Result<Self, SealError> {
-        if !path.exists() {
+    pub(super) fn open(source: SealKeys, needed: &[(String, u64)]) -> Result<Self, SealError> {
+        if let SealKeys::File(path) = &source
+            && !path.exists()
+        {
             let sealed = needed.iter().map(|(_, count)| count).sum();
             if sealed > 0 {
-                return Err(SealError::Missing { path: path.to_owned(), sealed });
+                return Err(SealError::Missing { path: path.clone(), sealed });
             }
             make(path)?;
         }
-        let seal = Self::of_file(path)?;
+        let seal = Self::of(source)?;
         match needed.iter().find(|(id, _)| !seal.has(id)) {
             Some((key_id, sealed)) => Err(SealError::WrongKey {
-                path: path.to_owned(),
+                place: seal.source.to_string(),
                 key_id: key_id.clone(),
                 sealed: *sealed,
             }),
@@ -155,10 +220,10 @@ impl Seal {
         }
     }
 
-    /// The keys of a file that exists.
-    pub(super) fn of_file(path: &Path) -> Result<Self, SealError> {
-        let read = RwLock::new(Read::of(path)?);
-        Ok(Self { path: path.to_owned(), read, random: SystemRandom::new() })
+    /// The keys of a source that is there.
+    pub(super) fn of(source: SealKeys) -> Result<Self, SealError> {
+        let read = RwLock::new(Read::of(&source)?);
+        Ok(Self { source, read, random: SystemRandom::new() })
     }
 
     fn read(&self) -> Read {
@@ -180,7 +245,7 @@ impl Seal {
 
     /// Reads the file again; keys that were read stay when it cannot be used.
     pub(super) fn read_again(&self) -> Result<(), SealError> {
-        let read = Read::of(&self.path)?;
+        let read = Read::of(&self.source)?;
         *self.read.write().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(())
     }
@@ -188,7 +253,7 @@ impl Seal {
     /// Reads the file again if it is not the one that was read. To be called with the store's write lock held, before what is
     /// then sealed is committed; keys that were read stay when the file is gone or cannot be used.
     pub(super) fn follow_file(&self) {
-        let stamp = Stamp::of(&self.path);
+        let stamp = self.source.stamp();
         if stamp.is_some()
             && stamp != self.read().stamp
             && let Err(error) = self.read_again()
@@ -247,19 +312,16 @@ impl Seal {
 }
 
 impl Read {
-    fn of(path: &Path) -> Result<Self, SealError> {
+    fn of(source: &SealKeys) -> Result<Self, SealError> {
         // Of before the reading: a file that changes meanwhile is read again.
-        let stamp = Stamp::of(path);
-        Ok(Self { keys: Arc::new(read_keys(path)?), stamp })
+        let stamp = source.stamp();
+        Ok(Self { keys: Arc::new(source.read_keys()?), stamp })
     }
 }
 
 /// Holds others off a key file that is read, changed and written, until it is dropped.
 fn change(path: &Path) -> Result<fs::File, SealError> {
-    let failed = |error: std::io::Error| SealError::File {
-        path: path.to_owned(),
-        detail: format!("it cannot be locked: {error}"),
-    };
+    let failed = |error: std::io::Error| unusable(path, format!("it cannot be locked: {error}"));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(beside(path, ".lock")).map_err(failed)?;
@@ -270,7 +332,7 @@ fn change(path: &Path) -> Result<fs::File, SealError> {
 /// Puts a new key before the others in a key file. Returns its id.
 ///
 /// # Errors
-/// [`SealError::File`].
+/// [`SealError::Unusable`].
 pub fn add_key(path: &Path) -> Result<String, SealError> {
     let _alone = change(path)?;
     read_keys(path)?;
@@ -285,13 +347,13 @@ pub fn add_key(path: &Path) -> Result<String, SealError> {
 /// Takes every key but the newest, which `newest` must be, out of a key file. Returns how many those were.
 ///
 /// # Errors
-/// [`SealError::File`].
+/// [`SealError::Unusable`].
 pub(super) fn forget_old_keys(path: &Path, newest: &str) -> Result<usize, SealError> {
     let _alone = change(path)?;
     let found = read_keys(path)?;
     if found.first().is_none_or(|key| key.id != newest) {
         let detail = "another key was put into it meanwhile; nothing was forgotten".to_owned();
-        return Err(SealError::File { path: path.to_owned(), detail });
+        return Err(unusable(path, detail));
     }
     let keys = found.len();
     let text = read_file(path)?;
@@ -311,19 +373,14 @@ fn make(path: &Path) -> Result<(), SealError> {
 
 fn new_line(path: &Path) -> Result<SecretString, SealError> {
     let mut key = Zeroizing::new([0_u8; KEY_LEN]);
-    SystemRandom::new().fill(&mut *key).map_err(|_| SealError::File {
-        path: path.to_owned(),
-        detail: "the host gives no randomness for a key".to_owned(),
-    })?;
+    let random = SystemRandom::new().fill(&mut *key);
+    random.map_err(|_| unusable(path, "the host gives no randomness for a key".to_owned()))?;
     Ok(data_encoding::HEXLOWER.encode(&*key).into())
 }
 
 /// Writes a key file whole or not at all, readable by its owner alone.
 fn write_file(path: &Path, text: &SecretString, replace: bool) -> Result<(), SealError> {
-    let failed = |error: std::io::Error| SealError::File {
-        path: path.to_owned(),
-        detail: format!("it cannot be written: {error}"),
-    };
+    let failed = |error: std::io::Error| unusable(path, format!("it cannot be written: {error}"));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut file =
@@ -339,7 +396,7 @@ fn write_file(path: &Path, text: &SecretString, replace: bool) -> Result<(), Sea
 }
 
 fn read_file(path: &Path) -> Result<SecretString, SealError> {
-    let failed = |detail: String| SealError::File { path: path.to_owned(), detail };
+    let failed = |detail: String| unusable(path, detail);
     let metadata =
         fs::metadata(path).map_err(|error| failed(format!("it cannot be read: {error}")))?;
     let mode = metadata.permissions().mode() & 0o777;
@@ -353,25 +410,17 @@ fn read_file(path: &Path) -> Result<SecretString, SealError> {
     Ok(text.into())
 }
 
-/// The lines of a key file that have keys.
+/// The keys of a text: its words, but for lines that begin with `#`.
 fn key_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace)
 }
 
 fn read_keys(path: &Path) -> Result<Vec<Key>, SealError> {
-    let failed = |detail: String| SealError::File { path: path.to_owned(), detail };
-    let text = read_file(path)?;
-    let mut keys = Vec::new();
-    for (place, line) in key_lines(text.expose_secret()).enumerate() {
-        let key = parse_line(line).ok_or_else(|| {
-            failed(format!("key {} is not 32 bytes as 64 hex digits or as base64", place + 1))
-        })?;
-        keys.push(key);
-        if keys.len() > MAX_KEYS {
-            return Err(failed(format!("it has more than {MAX_KEYS} keys")));
-        }
-    }
-    if keys.is_empty() { Err(failed("it has no key".to_owned())) } else { Ok(keys) }
+    SealKeys::File(path.to_owned()).read_keys()
+}
+
+fn unusable(path: &Path, detail: String) -> SealError {
+    SealKeys::File(path.to_owned()).unusable(detail)
 }
 
 fn parse_line(line: &str) -> Option<Key> {
@@ -399,6 +448,10 @@ mod tests {
         (folder, path)
     }
 
+    fn file(path: &Path) -> SealKeys {
+        SealKeys::File(path.to_owned())
+    }
+
     fn write(path: &Path, text: &str, mode: u32) {
         fs::write(path, text).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -407,7 +460,7 @@ mod tests {
     #[test]
     fn a_record_opens_for_its_own_row_with_its_own_key_and_unchanged() {
         let (_folder, path) = home();
-        let seal = Seal::open(&path, &[]).unwrap();
+        let seal = Seal::open(file(&path), &[]).unwrap();
         let sealed = seal.seal("manifests/a", "a secret").unwrap();
         let again = seal.seal("manifests/a", "a secret").unwrap();
         assert_ne!(sealed.body, again.body, "each has a nonce of its own");
@@ -437,19 +490,19 @@ mod tests {
     #[test]
     fn a_new_key_seals_and_the_old_one_opens_until_it_is_forgotten() {
         let (_folder, path) = home();
-        let seal = Seal::open(&path, &[]).unwrap();
+        let seal = Seal::open(file(&path), &[]).unwrap();
         let old = seal.seal("row", "text").unwrap();
         let id = add_key(&path).unwrap();
         assert_ne!(id, old.key_id);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let other = Seal::of_file(&path).unwrap();
+        let other = Seal::of(file(&path)).unwrap();
         let new = other.seal("row", "text").unwrap();
         assert_eq!(new.key_id, id);
         assert_eq!(other.open_record("row", &old.key_id, &old.body).unwrap(), "text");
         // A process that read the file before finds the new key by itself.
         assert_eq!(seal.open_record("row", &new.key_id, &new.body).unwrap(), "text");
-        assert_eq!(forget_old_keys(&path).unwrap(), 1);
-        let left = Seal::of_file(&path).unwrap();
+        assert_eq!(forget_old_keys(&path, &id).unwrap(), 1);
+        let left = Seal::of(file(&path)).unwrap();
         assert!(matches!(
             left.open_record("row", &old.key_id, &old.body),
             Err(SealError::NoKey(_))
@@ -468,25 +521,25 @@ mod tests {
             (&format!("{key}\nhunter2hunter2"), 0o600, "key 2 is not 32 bytes"),
         ] {
             write(&path, text, mode);
-            let error = Seal::open(&path, &[]).unwrap_err().to_string();
+            let error = Seal::open(file(&path), &[]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("hunter2") && !error.contains("abab"), "{error}");
         }
         write(&path, &format!("# ours\n{}\n", STANDARD.encode([0xab; 32])), 0o600);
-        let base64 = Seal::open(&path, &[]).unwrap().newest();
+        let base64 = Seal::open(file(&path), &[]).unwrap().newest();
         write(&path, &key.to_uppercase(), 0o600);
-        assert_eq!(Seal::open(&path, &[]).unwrap().newest(), base64, "the same key in hex");
+        assert_eq!(Seal::open(file(&path), &[]).unwrap().newest(), base64, "the same key in hex");
     }
 
     #[test]
     fn a_missing_or_wrong_key_is_refused_with_what_to_do_and_none_is_made() {
         let (_folder, path) = home();
         let needed = [("0123456789abcdef".to_owned(), 3)];
-        let missing = Seal::open(&path, &needed).unwrap_err();
+        let missing = Seal::open(file(&path), &needed).unwrap_err();
         assert!(matches!(missing, SealError::Missing { sealed: 3, .. }), "{missing}");
         assert!(!path.exists());
         write(&path, &"ab".repeat(32), 0o600);
-        let wrong = Seal::open(&path, &needed).unwrap_err();
+        let wrong = Seal::open(file(&path), &needed).unwrap_err();
         assert!(wrong.to_string().contains("does not have the key 0123456789abcdef"), "{wrong}");
     }
 }

@@ -548,7 +548,10 @@ async fn open(file: &std::path::Path) -> Sqlite {
 
 /// All stores of a world have one key file: a backup is put back under another name.
 fn store_settings(folder: &std::path::Path) -> store::Settings {
-    store::Settings { key_file: Some(folder.join("seal.key")), ..Default::default() }
+    store::Settings {
+        keys: Some(store::seal::SealKeys::File(folder.join("seal.key"))),
+        ..Default::default()
+    }
 }
 
 fn event(block: BlockEvent) -> CloudEvent {

@@ -9,7 +9,7 @@ use lessor::{
         backup::{BackupError, backup, restore},
         check::check,
         reseal::{ResealError, reseal},
-        seal::{SealError, default_key_file},
+        seal::{SealError, SealKeys, default_key_file},
     },
 };
 use sqlx::{Connection, SqliteConnection};
@@ -103,10 +103,35 @@ async fn a_store_without_its_key_or_with_another_is_refused_with_what_to_do() {
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].rule, "sealed");
 
-    let settings = Settings { key_file: Some(home.beside("key.away")), ..Settings::default() };
+    let settings =
+        Settings { keys: Some(SealKeys::File(home.beside("key.away"))), ..Settings::default() };
     let store = home.open_with(settings.clone()).await;
     assert_eq!(read(&store, 1).await, Some(manifest(1)));
     assert_eq!(check(&home.path(), &settings).await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn keys_may_stand_in_the_settings_and_are_changed_there() {
+    let home = Home::new().await;
+    let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+    let settings = |keys: String| Settings {
+        keys: Some(SealKeys::Settings(keys.into())),
+        ..Settings::default()
+    };
+    let store = home.open_with(settings(old.clone())).await;
+    upload(&store, 1).await;
+    drop(store);
+    assert!(!default_key_file(&home.path()).exists(), "no file is made beside them");
+    let refused = reseal(&home.path(), settings(old.clone()), true, false).await.unwrap_err();
+    assert!(refused.to_string().contains("a new key is put before the others there"), "{refused}");
+    let both = settings(format!("{new} {old}"));
+    assert_eq!(reseal(&home.path(), both, false, false).await.unwrap().resealed, 1);
+    let store = home.open_with(settings(new)).await;
+    assert_eq!(read(&store, 1).await, Some(manifest(1)));
+    drop(store);
+    let wrong = Sqlite::open(&home.path(), settings(old.clone())).await.unwrap_err();
+    assert!(wrong.to_string().contains("seal.keys of the settings does not have"), "{wrong}");
+    assert!(!wrong.to_string().contains(&old) && !format!("{wrong:?}").contains(&old));
 }
 
 #[tokio::test]
@@ -142,7 +167,10 @@ async fn keys_change_under_a_process_that_goes_on_and_old_backups_stay_good() {
     drop(store);
     let old = Sqlite::open(
         &home.beside("copy.db"),
-        Settings { key_file: Some(default_key_file(&home.path())), ..Settings::default() },
+        Settings {
+            keys: Some(SealKeys::File(default_key_file(&home.path()))),
+            ..Settings::default()
+        },
     )
     .await
     .unwrap();
