@@ -8,6 +8,7 @@ use lessor::domain::Height;
 use super::{
     ingest::Indexer,
     report::{Figure, Goal, percentile},
+    start,
     world::{TOKEN, World, http_client, until},
 };
 
@@ -73,6 +74,7 @@ async fn orders(lessor: &Path) -> anyhow::Result<()> {
     let http = http_client()?;
     let mut dseq = 1000;
     let empty = bid_ms(&world, &mut dseq).await?;
+    let empty_start = start::beside_ms(&world, lessor).await?;
     let mut open = 0;
     for size in ORDERS {
         while open < size {
@@ -87,6 +89,9 @@ async fn orders(lessor: &Path) -> anyhow::Result<()> {
         let what = format!("block → bid with {size} orders open, against none");
         print(&format!("growth_orders_{size}"), &what, p50, empty, EACH);
     }
+    let full_start = start::beside_ms(&world, lessor).await?;
+    let what = format!("process start → `/livez` with {open} orders open, against none");
+    print("growth_start", &what, full_start, empty_start, 21);
     relay.end().await;
     drop(gateway);
     world.end().await;

@@ -55,6 +55,21 @@ pub(super) async fn measure(lessor: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The median from the start of a process beside those that work on the same store to its first answer.
+pub(super) async fn beside_ms(world: &World, lessor: &Path) -> anyhow::Result<f64> {
+    let port = free_port()?;
+    let environment = world.environment().with("LISTEN__PUBLIC", &format!("127.0.0.1:{port}"));
+    let mut live = Vec::new();
+    for _ in 0..RUNS {
+        let began = Instant::now();
+        let child = Process::spawn(lessor, &["serve", "--no-worker"], &environment, &world.log())?;
+        is_live(port).await?;
+        live.push(began.elapsed().as_secs_f64() * 1000.0);
+        drop(child);
+    }
+    Ok(percentile(&mut live, 50.0))
+}
+
 /// Asks until somebody answers.
 async fn is_live(port: u16) -> anyhow::Result<()> {
     let give_up = Instant::now() + Duration::from_secs(30);
