@@ -40,31 +40,51 @@ async function refusal(response) {
   }
 }
 
+/** How long an answer may take, in milliseconds: a little longer than the gateway lets its routes work. */
+const PATIENCE = 35_000;
+
+/**
+ * Asks, and waits no longer than `patience`: a gateway that hangs takes connections and never answers.
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: unknown, csrf?: string, signal?: AbortSignal, patience?: number }} [options]
+ * @returns {Promise<any>} the body; nothing for 204
+ */
+export async function ask(method, path, { body, csrf, signal, patience = PATIENCE } = {}) {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  const timer = setTimeout(end, patience);
+  if (signal?.aborted) end();
+  signal?.addEventListener("abort", end);
+  try {
+    return await answer(method, path, { body, csrf, signal: ended.signal });
+  } catch (error) {
+    if (error instanceof Refused || signal?.aborted) throw error;
+    throw new Refused(0, "the gateway does not answer");
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", end);
+  }
+}
+
 /**
  * @param {string} method
  * @param {string} path
- * @param {{ body?: unknown, csrf?: string, signal?: AbortSignal }} [options]
- * @returns {Promise<any>} the body; nothing for 204
+ * @param {{ body?: unknown, csrf?: string, signal: AbortSignal }} options
  */
-export async function ask(method, path, { body, csrf, signal } = {}) {
+async function answer(method, path, { body, csrf, signal }) {
   /** @type {Record<string, string>} */
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (csrf) headers["x-lessor-csrf"] = csrf;
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers,
-      signal,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      cache: "no-store",
-      credentials: "same-origin",
-    });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new Refused(0, "the gateway does not answer");
-  }
+  const response = await fetch(path, {
+    method,
+    headers,
+    signal,
+    body: body === undefined ? undefined : JSON.stringify(body),
+    cache: "no-store",
+    credentials: "same-origin",
+  });
   readClock(response);
   if (!response.ok) throw await refusal(response);
   return response.status === 204 ? undefined : await response.json();

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm/standalone.module.js";
 import { curl } from "./api.js";
-import { amount, duration, relative, utc } from "./format.js";
+import { amount, count, duration, relative, utc } from "./format.js";
 import { useNow, useStore } from "./state.js";
 
 /** @typedef {import("./vendor/htm/standalone.module.js").Content} Content */
@@ -46,15 +46,18 @@ async function copyText(text) {
  * @param {{ id: string, title: string, topic: import("./state.js").Topic, path: string, open?: boolean, tools?: Content, children?: Content }} props
  */
 export function Panel({ id, title, topic, path, open, tools, children }) {
-  const { topics, link } = useStore();
+  const { topics, link, missing } = useStore();
   const now = useNow();
   const { data, at, problem } = topics[topic];
   const age = at === undefined ? 0 : now - at;
-  const stale = data !== undefined && link !== "stream" && age > STALE;
+  const lost = link === "stream" && missing.includes(topic);
+  const stale = data !== undefined && (lost || (link !== "stream" && age > STALE));
+  const why = lost ? "the gateway cannot say more now" : problem;
   return html`<section class=${`panel panel-${id}`} aria-labelledby=${`${id}-title`} data-stale=${stale ? "yes" : "no"}>
     <header class="panel-head">
       <h2 id=${`${id}-title`}>${title}</h2>
-      ${stale && html`<span class="stale-age">${duration(age / 1000)} old${problem ? `: ${problem}` : ""}</span>`}
+      ${stale &&
+      html`<span class="stale-age"><${Shape} kind="wait" /><span>${duration(age / 1000)} old${why ? `: ${why}` : ""}</span></span>`}
       <span class="panel-tools">
         ${tools}
         <a class="quiet" href=${path} title=${`GET ${path}`}>API</a>
@@ -62,7 +65,7 @@ export function Panel({ id, title, topic, path, open, tools, children }) {
       </span>
     </header>
     <div class="panel-body">
-      ${data === undefined ? html`<p class="nothing">${problem ?? "Asking …"}</p>` : children}
+      ${data === undefined ? html`<p class="nothing">${lost ? why : (problem ?? "Asking …")}</p>` : children}
     </div>
   </section>`;
 }
@@ -73,6 +76,12 @@ export function Panel({ id, title, topic, path, open, tools, children }) {
  */
 export const Figure = ({ path, children, title }) =>
   html`<a class="figure" href=${path} title=${title ?? `GET ${path}`} tabindex="-1">${children}</a>`;
+
+/** That a list has more than is shown. @param {{ shown: number, total: number | null | undefined, path: string }} props */
+export const More = ({ shown, total, path }) =>
+  typeof total === "number" && total > shown
+    ? html`<p class="more-than"><${Mark} kind="warn"><${Figure} path=${path}>${count(shown)}<//> of <${Figure} path=${path}>${count(total)}<//><//> are shown.</p>`
+    : null;
 
 /** Money per block. @param {{ price: { amount: string, denom: string } | undefined, path: string }} props */
 export const Price = ({ price, path }) =>

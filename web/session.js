@@ -54,7 +54,19 @@ export async function maintain(state, reason) {
 /** Lets workloads be removed that are held. */
 export async function agreeToTeardowns() {
   await mutate("POST", "/v1/maintenance/teardowns", {});
-  await refresh("overview");
+  await Promise.all([refresh("overview"), refresh("maintenance")]);
+}
+
+/** Tries at once what is stuck. @param {string} subject */
+export async function tryNow(subject) {
+  await mutate("POST", "/v1/stuck/retry", { subject });
+  await refresh("stuck");
+}
+
+/** Lets an indexer take back what it sent, or not. @param {string} stream @param {boolean} accept */
+export async function decideRewind(stream, accept) {
+  await mutate("POST", `/v1/streams/${encodeURIComponent(stream)}/rewind`, { accept });
+  await Promise.all([refresh("streams"), refresh("overview")]);
 }
 
 /** @param {string} stream @param {{ from: number, to: number }} range both included */

@@ -15,19 +15,22 @@ import { now } from "./api.js";
  * @property {Schemas["Page_LeaseView"]} leases
  * @property {Schemas["InventoryView"]} inventory
  * @property {Schemas["Page_DeadlineView"]} deadlines
+ * @property {Schemas["Page_StuckView"]} stuck
+ * @property {Schemas["MaintenanceView"]} maintenance
  */
 
 /** @typedef {keyof Topics} Topic */
 
 /**
  * @template {Topic} T
- * @typedef {{ data?: Topics[T], at?: number, problem?: string }} Known
+ * @typedef {{ data?: Topics[T], at?: number, problem?: string }} Known `at`: when it was known to be so last
  */
 
 /**
  * @typedef {object} State
  * @property {{ [T in Topic]: Known<T> }} topics
  * @property {"stream" | "polling" | "lost"} link how news comes in
+ * @property {Topic[]} missing what the gateway cannot say now, though its stream goes on
  * @property {{ csrf: string, expires_at: string } | null} session
  * @property {boolean} operator whether this listener has the operator's routes
  * @property {number} pace seconds from block to block, as they came while the page looked; 0 until then
@@ -36,10 +39,16 @@ import { now } from "./api.js";
  * @property {"login" | "pause" | null} dialog
  */
 
+/** @returns {State["topics"]} */
+const nothing = () => ({
+  overview: {}, streams: {}, funnel: {}, orders: {}, leases: {}, inventory: {}, deadlines: {}, stuck: {}, maintenance: {},
+});
+
 /** @type {State} */
 let state = {
-  topics: { overview: {}, streams: {}, funnel: {}, orders: {}, leases: {}, inventory: {}, deadlines: {} },
+  topics: nothing(),
   link: "polling",
+  missing: [],
   session: null,
   operator: document.body.dataset.operator === "yes",
   pace: 0,
@@ -89,14 +98,29 @@ function measure({ height, block_time: at }) {
   if (blocks >= ENOUGH) change({ pace: (time - first.time) / 1000 / blocks });
 }
 
+/**
+ * What the stream has said holds until `at`: it would have told of a change. Only what it cannot say grows old from before.
+ * @param {number} at
+ */
+export function confirm(at) {
+  const topics = { ...state.topics };
+  for (const topic of /** @type {Topic[]} */ (Object.keys(topics))) {
+    const known = topics[topic];
+    if (known.at === undefined || known.at >= at || state.missing.includes(topic)) continue;
+    Object.assign(topics, { [topic]: { ...known, at } });
+  }
+  change({ topics });
+}
+
 /** What was known stays, and grows old. @param {Topic} topic @param {string} problem */
 export const failed = (topic, problem) => note(topic, { ...state.topics[topic], problem });
 
 /** Everything that only the operator may know is forgotten. */
 export function forget() {
-  const { overview } = state.topics;
+  const { data, ...known } = state.topics.overview;
   change({
-    topics: { overview, streams: {}, funnel: {}, orders: {}, leases: {}, inventory: {}, deadlines: {} },
+    topics: { ...nothing(), overview: { ...known, data: data && { ...data, detail: undefined } } },
+    missing: [],
     session: null,
     order: null,
     dialog: null,

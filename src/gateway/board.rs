@@ -4,7 +4,7 @@
 //! what the clock alone may change of it. Each body has a digest; a reader's position in the stream is the digests that it
 //! was sent, so that it can be resumed at any process, after any restart.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,8 @@ use crate::provider::{
 
 /// The most live streams of one process.
 const MAX_READERS: usize = 64;
+/// How long a look may take: a store that hangs must not make the streams silent.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Items of a list, as its route has them when no limit is given.
 const ITEMS: u32 = 100;
 /// Bytes of a digest. Two bodies of one panel that follow each other differ in it but once in 2⁴⁸.
@@ -39,10 +41,15 @@ pub(super) enum Panel {
     Leases,
     Inventory,
     Deadlines,
+    Stuck,
+    Maintenance,
+    /// The overview without what is the operator's; no stream has it.
+    Public,
 }
 
 impl Panel {
-    pub(super) const ALL: [Self; 8] = [
+    /// What a stream has.
+    pub(super) const ALL: [Self; 10] = [
         Self::Overview,
         Self::Streams,
         Self::FunnelHour,
@@ -51,38 +58,47 @@ impl Panel {
         Self::Leases,
         Self::Inventory,
         Self::Deadlines,
+        Self::Stuck,
+        Self::Maintenance,
     ];
 
     /// The name of its events.
     pub(super) const fn event(self) -> &'static str {
         match self {
-            Self::Overview => "overview",
+            Self::Overview | Self::Public => "overview",
             Self::Streams => "streams",
             Self::FunnelHour | Self::FunnelDay => "funnel",
             Self::Orders => "orders",
             Self::Leases => "leases",
             Self::Inventory => "inventory",
             Self::Deadlines => "deadlines",
+            Self::Stuck => "stuck",
+            Self::Maintenance => "maintenance",
         }
     }
 
     /// The rows that it is made of.
     const fn topics(self) -> &'static [Topic] {
         match self {
-            Self::Overview => &[Topic::Tip, Topic::Maintenance, Topic::Streams, Topic::Orders],
+            Self::Overview | Self::Public => {
+                &[Topic::Tip, Topic::Maintenance, Topic::Streams, Topic::Orders]
+            }
             Self::Streams => &[Topic::Streams, Topic::Tip],
             Self::FunnelHour | Self::FunnelDay | Self::Orders | Self::Leases => &[Topic::Orders],
             Self::Inventory => &[Topic::Inventory, Topic::Capacity],
             Self::Deadlines => &[Topic::Deadlines],
+            // No count is kept of steps that fail.
+            Self::Stuck => &[],
+            Self::Maintenance => &[Topic::Maintenance],
         }
     }
 
     /// After so long the clock may have changed it although no row did.
     const fn lasts(self) -> SignedDuration {
         SignedDuration::from_secs(match self {
-            Self::Overview => 1,
-            Self::Streams | Self::Inventory => 5,
-            Self::FunnelHour | Self::FunnelDay => 15,
+            Self::Overview | Self::Public => 1,
+            Self::Streams | Self::Inventory | Self::Maintenance => 5,
+            Self::FunnelHour | Self::FunnelDay | Self::Stuck => 15,
             Self::Orders | Self::Leases | Self::Deadlines => 60,
         })
     }
@@ -91,17 +107,24 @@ impl Panel {
         let provider = &state.provider;
         Ok(match self {
             Self::Overview => json(&views::overview(provider, state.shutdown.is_cancelled()).await),
-            Self::Streams => json(&Page { items: views::streams(provider).await?, next: None }),
+            Self::Public => {
+                let overview = views::overview(provider, state.shutdown.is_cancelled()).await;
+                json(&overview.for_everyone())
+            }
+            Self::Streams => json(&Page::whole(views::streams(provider).await?)),
             Self::FunnelHour => json(&views::funnel(provider, FunnelWindow::Hour).await?),
             Self::FunnelDay => json(&views::funnel(provider, FunnelWindow::Day).await?),
             Self::Orders => {
                 json(&views::orders(provider, &OrderFilter::default(), None, ITEMS).await?)
             }
             Self::Leases => {
-                json(&views::leases(provider, LeaseFilter::default(), None, ITEMS).await?)
+                let open = LeaseFilter { open: true, ..LeaseFilter::default() };
+                json(&views::leases(provider, open, None, ITEMS).await?)
             }
             Self::Inventory => json(&views::inventory(provider).await?),
             Self::Deadlines => json(&views::deadlines(provider, ITEMS).await?),
+            Self::Stuck => json(&views::stuck(provider, None, ITEMS).await?),
+            Self::Maintenance => json(&views::maintenance(provider).await?),
         })
     }
 }
@@ -144,22 +167,38 @@ impl Default for Board {
 pub(super) struct Look {
     /// The panels that could be made.
     pub(super) shown: Vec<Shown>,
+    /// Those that could not: whoever shows them shows something old.
+    pub(super) missing: Vec<Panel>,
     /// How often sessions changed; `None` when the store gave no answer.
     pub(super) sessions: Option<u64>,
 }
 
 impl Board {
-    /// These panels as they are now. A store that gives no answer leaves the overview alone, which says so.
+    /// These panels as they are now, within [`PATIENCE`].
     pub(super) async fn look(&self, state: &State, panels: &[Panel]) -> Look {
+        let look = tokio::time::timeout(PATIENCE, self.look_at_rows(state, panels)).await;
+        look.unwrap_or_else(|_| Look {
+            shown: Vec::new(),
+            missing: panels.to_vec(),
+            sessions: None,
+        })
+    }
+
+    /// A store that gives no answer leaves the overview alone, which says so.
+    async fn look_at_rows(&self, state: &State, panels: &[Panel]) -> Look {
         let mut held = self.held.lock().await;
         let Ok(changes) = state.provider.store.changes().await else {
             held.clear();
-            let body = Panel::Overview.body(state).await.ok();
-            let shown = body.map(|body| Shown::new(Panel::Overview, body));
-            return Look { shown: shown.into_iter().collect(), sessions: None };
+            let says_so = |panel: &Panel| matches!(panel, Panel::Overview | Panel::Public);
+            let (overview, missing): (Vec<Panel>, _) = panels.iter().partition(|one| says_so(one));
+            let mut shown = Vec::new();
+            for panel in overview {
+                shown.extend(panel.body(state).await.ok().map(|body| Shown::new(panel, body)));
+            }
+            return Look { shown, missing, sessions: None };
         };
         let now = state.provider.clock.now();
-        let mut shown = Vec::new();
+        let (mut shown, mut missing) = (Vec::new(), Vec::new());
         for panel in panels {
             let counts = counts(*panel, &changes, state);
             if let Some(before) = held.get(panel).filter(|before| before.is_good(&counts, now)) {
@@ -172,10 +211,13 @@ impl Board {
                     shown.push(made.clone());
                     held.insert(*panel, Held { shown: made, counts, made_at: now });
                 }
-                Err(error) => tracing::warn!(panel = panel.event(), %error, "a panel was not made"),
+                Err(error) => {
+                    tracing::warn!(panel = panel.event(), %error, "a panel was not made");
+                    missing.push(*panel);
+                }
             }
         }
-        Look { shown, sessions: Some(changes.of(Topic::Sessions)) }
+        Look { shown, missing, sessions: Some(changes.of(Topic::Sessions)) }
     }
 }
 
@@ -222,7 +264,7 @@ impl Position {
 
     /// Moves over what is shown. Returns whether it differs from what was sent before.
     pub(super) fn pass(&mut self, shown: &Shown) -> bool {
-        let sent = &mut self.0[shown.panel as usize];
+        let Some(sent) = self.0.get_mut(shown.panel as usize) else { return false };
         let is_new = *sent != shown.digest;
         *sent = shown.digest.clone();
         is_new

@@ -38,6 +38,7 @@ pub mod settings;
 pub mod step;
 pub mod stream;
 pub mod submit;
+pub mod tally;
 pub mod tip;
 pub mod views;
 mod wish;
@@ -106,6 +107,8 @@ pub struct Provider {
     sighted: RwLock<Option<tip::Sighted>>,
     /// When the store had no newest block yet, by the host's clock in microseconds; far back before the first look.
     looked_for_tip: AtomicI64,
+    /// What this process did, for those who watch it.
+    pub tally: tally::Tally,
     settings: RwLock<Arc<Settings>>,
     /// What keeps the settings from being those that the operator wrote last.
     settings_fault: RwLock<Option<SettingsFault>>,
@@ -163,6 +166,7 @@ impl Provider {
             chain_name: OnceCell::new(),
             sighted: RwLock::new(None),
             looked_for_tip: AtomicI64::new(i64::MIN),
+            tally: tally::Tally::default(),
             settings: RwLock::new(Arc::new(parts.settings)),
             settings_fault: RwLock::new(None),
         }

@@ -223,6 +223,7 @@ impl Provider {
             match self.store.commit(&loaded.claim, self.clock.now(), &commit).await? {
                 Committed::Done => {
                     held.follow(&commit);
+                    self.tally.decided(&commit.decisions);
                     if let Some(stream) = &loaded.hinted_by
                         && deployment::tells_news(before.as_ref(), record.as_ref())
                     {

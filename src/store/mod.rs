@@ -62,12 +62,12 @@ use crate::{
     bidengine::Decision,
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
-        AccountCommit, AccountWork, AuditLine, Breaker, ChainIdentity, Changes, Claim, Commit,
-        Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport, EventRow,
-        FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow, ManifestStored,
-        NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored,
-        Reservations, Restore, Session, Spent, Store, StoreError, StreamChange, StreamRow,
-        StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
+        AccountCommit, AccountWork, AuditLine, Backlog, Breaker, ChainIdentity, Changes, Claim,
+        Commit, Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
+        EventRow, FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow,
+        ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow,
+        PolicyStored, Reservations, Restore, Session, Spent, Store, StoreError, StreamChange,
+        StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
     },
 };
 
@@ -363,6 +363,12 @@ impl Store for Sqlite {
 
     async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError> {
         self.read_totals(since).await.map_err(|failure| failure.while_doing("read the totals"))
+    }
+
+    async fn backlog(&self, failures: u32, block_time: Timestamp) -> Result<Backlog, StoreError> {
+        self.read_backlog(failures, block_time)
+            .await
+            .map_err(|failure| failure.while_doing("count what waits"))
     }
 
     async fn changes(&self) -> Result<Changes, StoreError> {

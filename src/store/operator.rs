@@ -21,8 +21,8 @@ use crate::{
     provider::{
         intent::CREATE_BID,
         port::{
-            AuditLine, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState, Reached,
-            Session, Subject, Topic, Totals,
+            AuditLine, Backlog, Changes, FunnelRow, FunnelStage, Maintenance, MaintenanceState,
+            Reached, Session, Subject, Topic, Totals,
         },
     },
 };
@@ -133,6 +133,28 @@ impl Sqlite {
             bids: unsigned(bids),
             leases: unsigned(leases),
             running: unsigned(running),
+        })
+    }
+
+    pub(super) async fn read_backlog(
+        &self,
+        failures: u32,
+        block_time: Timestamp,
+    ) -> Result<Backlog, Failure> {
+        let counts: (i64, i64, i64, i64, i64, i64) = query_as(sql::BACKLOG)
+            .bind(i64::from(failures))
+            .bind(Micros(block_time))
+            .bind(CREATE_BID)
+            .fetch_one(&self.readers)
+            .await?;
+        let (open_leases, deadlines, due, stuck, unsettled, unsettled_bids) = counts;
+        Ok(Backlog {
+            open_leases: unsigned(open_leases),
+            deadlines: unsigned(deadlines),
+            due: unsigned(due),
+            stuck: unsigned(stuck),
+            unsettled: unsigned(unsettled),
+            unsettled_bids: unsigned(unsettled_bids),
         })
     }
 

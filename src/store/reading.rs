@@ -204,6 +204,16 @@ impl Sqlite {
     ) -> Result<Page<OrderRow>, Failure> {
         let limit = Limit::of(limit);
         let (changed_at, id) = Cursor::time_and_id(after)?;
+        if filter.open_lease {
+            let rows: Vec<StoredOrder> = query_as(sql::OPEN_LEASES)
+                .bind(changed_at)
+                .bind(id)
+                .bind(filter.owner.as_ref().map(Address::as_str))
+                .bind(limit.rows_and_one())
+                .fetch_all(&self.readers)
+                .await?;
+            return Ok(limit.page(rows, |row| Cursor::at(row.changed_at, &row.id.0.to_string())));
+        }
         let rows: Vec<StoredOrder> = query_as(sql::ORDERS)
             .bind(changed_at)
             .bind(id)

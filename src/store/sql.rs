@@ -487,6 +487,12 @@ pub(super) const ORDERS: &str = "
       AND ($6 = 0 OR lease IS NOT NULL) AND ($7 IS NULL OR lease = $7)
       AND ($8 IS NULL OR owner = $8)
     ORDER BY changed_at DESC, id DESC LIMIT $9";
+/// Leases end and their rows stay for ever: those that are open are found by their state, not among all by their last change.
+pub(super) const OPEN_LEASES: &str = "
+    SELECT id, phase, bid, lease, reached, held_by, seen_at, changed_at, body FROM orders
+    WHERE lease IN ('active', 'reclaiming', 'insufficient_funds')
+      AND (+changed_at, +id) < ($1, $2) AND ($3 IS NULL OR +owner = $3)
+    ORDER BY +changed_at DESC, +id DESC LIMIT $4";
 pub(super) const ORDER_COUNTS: &str =
     "SELECT phase, count(*) FROM orders GROUP BY phase ORDER BY phase";
 
@@ -515,6 +521,16 @@ pub(super) const TOTALS: &str = "
         count(CASE WHEN reached >= $3 THEN 1 END),
         (SELECT count(*) FROM orders WHERE lease IN ('active', 'reclaiming'))
     FROM orders WHERE seen_at >= $1";
+/// `$1` is how many failures are too many, `$2` the block time, `$3` what the keys of create-bids begin with.
+pub(super) const BACKLOG: &str = "
+    SELECT
+        (SELECT count(*) FROM orders WHERE lease IN ('active', 'reclaiming', 'insufficient_funds')),
+        (SELECT count(*) FROM deadlines),
+        (SELECT count(*) FROM deadlines WHERE due <= $2),
+        (SELECT count(*) FROM subjects WHERE failures >= $1),
+        (SELECT count(*) FROM transactions WHERE settled = 0),
+        (SELECT count(*) FROM transactions AS t WHERE settled = 0 AND EXISTS
+            (SELECT 1 FROM json_each(t.effects) AS e WHERE e.value LIKE $3 || '%'))";
 
 pub(super) const UPSERT_DECISIONS: &str = "
     INSERT INTO decisions (order_id, body)

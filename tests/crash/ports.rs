@@ -17,7 +17,7 @@ use lessor::{
     provider::{
         self,
         port::{
-            Account, AccountCommit, AccountWork, AuditLine, Breaker, Broadcast, Chain, ChainError,
+            Account, AccountCommit, AccountWork, AuditLine, Backlog, Breaker, Broadcast, Chain, ChainError,
             ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
             Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
             Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim, Included, Indexer,
@@ -109,6 +109,7 @@ port!(Store {
     deadlines(limit: u32) -> Result<Vec<(Subject, Deadline)>, StoreError>;
     funnel(since: Timestamp, sample: u32) -> Result<Vec<FunnelRow>, StoreError>;
     totals(since: Timestamp) -> Result<Totals, StoreError>;
+    backlog(failures: u32, block_time: Timestamp) -> Result<Backlog, StoreError>;
     changes() -> Result<Changes, StoreError>;
     maintenance() -> Result<Maintenance, StoreError>;
     set_maintenance(maintenance: &Maintenance, audit: &AuditLine, wake: &[Subject], now: Timestamp) -> Result<(), StoreError>;

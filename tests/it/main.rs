@@ -28,6 +28,7 @@ mod faults;
 mod gateway;
 mod life;
 mod manifest;
+mod monitoring;
 mod process;
 mod provider;
 mod provider_command;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { Browser, World, logIn, panel, picture, row, verdict } from "./world.mjs";
+import { Browser, World, logIn, panel, picture, row, say, verdict } from "./world.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const world = new World();
@@ -49,6 +49,9 @@ for (const colorScheme of ["light", "dark"]) {
       await panel(page, "At a glance").getByText("Leases active").waitFor();
       await picture(page, `public-${name}`);
       assert.deepEqual(await faults(page), [], "the public view");
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByLabel("Operator's token").waitFor();
+      assert.deepEqual(await faults(page, "dialog"), [], "the login");
       await logIn(page, world);
       await row(page, "Leases", 1000).filter({ hasText: "running" }).waitFor();
       await panel(page, "Capacity").getByText("node-a").first().waitFor();
@@ -56,6 +59,10 @@ for (const colorScheme of ["light", "dark"]) {
       assert.deepEqual(await faults(page), [], "the operator's view");
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= width, `the page is ${wide} px wide`);
+      await page.getByRole("button", { name: "Backfill dev" }).click();
+      await page.getByLabel("From block").waitFor();
+      assert.deepEqual(await faults(page, "dialog"), [], "a backfill");
+      await page.keyboard.press("Escape");
       await row(page, "Orders funnel", 1001).getByRole("link", { name: /^Decision/ }).click();
       await page.getByRole("dialog").locator(".hints").waitFor();
       await picture(page, `decision-${name}`);
@@ -63,6 +70,20 @@ for (const colorScheme of ["light", "dark"]) {
       await page.keyboard.press("Escape");
       await page.getByRole("button", { name: "Pause bidding" }).click();
       assert.deepEqual(await faults(page, "dialog"), [], "the switch");
+      await page.keyboard.press("Escape");
+
+      await page.evaluate(() => void (globalThis.quiet = true));
+      const missing = ["streams", "funnel", "orders", "leases", "inventory", "deadlines", "stuck", "maintenance"];
+      await say(page, "heartbeat", { missing });
+      await page.locator(".panel-capacity[data-stale=yes]").waitFor();
+      assert.equal(await page.locator(".panel:not([data-stale=yes])").count(), 0);
+      await picture(page, `stale-${name}`);
+      assert.deepEqual(await faults(page), [], "a page that is old");
+
+      await page.goto(`${world.url}/docs`);
+      await page.locator("#operations-operator-listOrders").waitFor();
+      await picture(page, `docs-${name}`);
+      assert.deepEqual(await faults(page), [], "the viewer");
       await page.done();
     });
   }
@@ -103,7 +124,18 @@ test("only the verdict speaks up by itself", async () => {
   const page = await browser.page(world);
   await logIn(page, world);
   const live = await page.locator("[aria-live], [role=status]").evaluateAll((found) => found.map((one) => one.className));
-  assert.deepEqual(live, ["verdict-why"]);
+  assert.deepEqual(live, ["verdict-live"]);
+  // The word itself is read out when it changes, and the element that speaks stays the same one.
+  const speaks = page.locator("[role=status]");
+  await page.evaluate(() => void (globalThis.speaker = document.querySelector("[role=status]")));
+  await speaks.getByText(/^bidding$/i).waitFor();
+  await page.getByRole("button", { name: "Pause bidding" }).click();
+  await page.getByLabel("Reason").fill("to be heard");
+  await page.getByRole("button", { name: "Stop bidding" }).click();
+  await speaks.getByText(/^paused$/i).waitFor();
+  assert.ok(await page.evaluate(() => globalThis.speaker.isConnected), "the live region was replaced");
+  await page.getByRole("button", { name: "Resume bidding" }).click();
+  await speaks.getByText(/^bidding$/i).waitFor();
   await page.done();
 });
 

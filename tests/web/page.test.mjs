@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { Browser, World, example, logIn, panel, row, verdict } from "./world.mjs";
+import { Browser, World, example, logIn, panel, row, say, verdict } from "./world.mjs";
 
 const world = new World();
 let browser;
@@ -88,8 +88,12 @@ test("a decline shows its reason and what would change it", async () => {
   await world.deployInVain(200);
   const order = row(page, "Orders funnel", 200);
   await order.filter({ hasText: "declined" }).filter({ hasText: "attributes" }).waitFor();
-  await panel(page, "Orders funnel").getByRole("button", { name: /attributes/ }).first().waitFor();
-  await order.getByRole("link", { name: /^Decision/ }).click();
+  // What a reason stopped leads to the decisions, wherever the orders are in the list.
+  const reason = panel(page, "Orders funnel").getByRole("button", { name: /attributes/ }).first();
+  await reason.click();
+  const stopped = page.locator(".dropped");
+  await stopped.getByText(/stopped here: attributes mismatch/).waitFor();
+  await stopped.getByRole("link", { name: /^Decision on order .*\/200\/1\/1$/ }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("No bid: ").waitFor();
   assert.match(await dialog.locator(".hints").textContent(), /region=atlantis/);
@@ -98,6 +102,8 @@ test("a decline shows its reason and what would change it", async () => {
   assert.match(await failed.textContent(), /needed.*region=atlantis.*there/s);
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
+  await reason.click();
+  await stopped.waitFor({ state: "detached" });
   await page.done();
 });
 
@@ -155,11 +161,25 @@ test("every number leads to the call behind it", async () => {
   const page = await browser.page(world);
   await logIn(page, world);
   await row(page, "Leases", 100).waitFor();
+  await panel(page, "Deadlines").getByRole("cell").first().waitFor();
   const paths = await page.locator("a.figure, .panel-tools a.quiet").evaluateAll((links) => [
     ...new Set(links.map((link) => link.getAttribute("href")).filter((path) => path.startsWith("/"))),
   ]);
   assert.ok(paths.length >= 8, paths.join(" "));
   for (const path of paths) await world.get(path);
+  // A number that stands alone and is no link is one too many. Versions of a policy and steps of a window are no numbers of a call.
+  const alone = await page.locator("main .panel-body").evaluateAll((bodies) => {
+    const found = [];
+    for (const body of bodies) {
+      const walker = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
+      for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+        if (text.parentElement.closest("a, button, time, code, .hints, .block, .under.why")) continue;
+        if (/(^|[\s\u2248])\d[\d,.]*($|\s)/.test(text.data)) found.push(text.data.trim());
+      }
+    }
+    return found;
+  });
+  assert.deepEqual(alone, []);
   await page.done();
 });
 
@@ -197,7 +217,7 @@ test("without a stream the page asks every few seconds", async () => {
   await logIn(page, world);
   await page.locator(".link-polling").waitFor();
   await world.deploy(800);
-  const asked = page.waitForResponse((response) => response.url().endsWith("/v1/leases"));
+  const asked = page.waitForResponse((response) => response.url().endsWith("/v1/leases?state=open"));
   await page.clock.runFor(11_000);
   assert.equal((await asked).status(), 200);
   await row(page, "Leases", 800).filter({ hasText: "running" }).waitFor();
@@ -223,6 +243,183 @@ test("the page goes on after the server was started again", async () => {
   await row(page, "Leases", 500).filter({ hasText: "running" }).waitFor();
   assert.equal(await page.evaluate(() => globalThis.stayed), true, "the page was loaded again");
   await page.done(/Failed to load resource: net::ERR|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION/);
+});
+
+/** Lets time pass on the page, as much as it takes until something shows. */
+async function passes(page, locator, step = 3000) {
+  const until = Date.now() + 90_000;
+  while (!(await locator.isVisible())) {
+    assert.ok(Date.now() < until, "it does not come");
+    await page.clock.fastForward(step);
+    await locator.waitFor({ timeout: 500 }).catch(() => undefined);
+  }
+}
+
+test("a gateway that hangs is noticed, and the page goes on when it does", async () => {
+  const page = await browser.page(world);
+  await page.clock.install();
+  await logIn(page, world);
+  await row(page, "Leases", 100).waitFor();
+  await page.locator(".link-stream").waitFor();
+  world.hang();
+  try {
+    await passes(page, page.locator(".link-lost"));
+    await becomes(page, /no answer/i);
+    await passes(page, page.locator(".panel-leases[data-stale=yes] .stale-age"));
+    assert.match(await page.locator(".panel-leases .stale-age").textContent(), /^\d+ .* old: the gateway does not answer/);
+    assert.equal(await page.locator(".panel:not([data-stale=yes])").count(), 0);
+  } finally {
+    world.goOn();
+  }
+  await passes(page, page.locator(".link-stream"));
+  await page.locator(".panel[data-stale=yes]").first().waitFor({ state: "detached" });
+  await passes(page, verdict(page).filter({ hasText: /bidding/i }));
+  await page.done(/ERR_|Failed to load/);
+});
+
+test("a stream that only beats is kept, and one that is silent is opened anew", async () => {
+  const page = await browser.page(world);
+  await page.clock.install();
+  await logIn(page, world);
+  await page.locator(".link-stream").waitFor();
+  const opened = () => page.evaluate(() => globalThis.streams.length);
+  // From here on time passes on the page only when it is told to, however slow the machine is.
+  await page.clock.pauseAt(Date.now() + 3_600_000);
+  await page.evaluate(() => void (globalThis.quiet = true));
+  const before = await opened();
+  for (let beats = 0; beats < 4; beats += 1) {
+    await say(page, "heartbeat", { missing: [] });
+    await page.clock.runFor(15_000);
+  }
+  await say(page, "heartbeat", { missing: [] });
+  await page.clock.runFor(2000);
+  assert.equal(await opened(), before);
+  assert.equal(await page.locator(".panel[data-stale=yes]").count(), 0);
+  await page.clock.runFor(40_000);
+  assert.ok((await opened()) > before, "a silent stream is kept");
+  await page.done(/ERR_|Failed to load/);
+});
+
+test("what the gateway cannot say now is grey while the rest goes on", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  await row(page, "Leases", 100).waitFor();
+  await page.locator(".link-stream").waitFor();
+  await page.evaluate(() => void (globalThis.quiet = true));
+  await say(page, "heartbeat", { missing: ["leases", "deadlines"] });
+  for (const name of ["leases", "deadlines"]) await page.locator(`.panel-${name}[data-stale=yes] .stale-age`).waitFor();
+  assert.match(await page.locator(".panel-leases .stale-age").textContent(), /old: the gateway cannot say more now/);
+  assert.equal(await page.locator(".panel[data-stale=yes]").count(), 2);
+  await say(page, "heartbeat", { missing: [] });
+  await page.locator(".panel[data-stale=yes]").first().waitFor({ state: "detached" });
+  await page.done();
+});
+
+test("a list that has more than it shows says so", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  await page.locator(".link-stream").waitFor();
+  await row(page, "Leases", 100).waitFor();
+  await page.evaluate(() => void (globalThis.quiet = true));
+  for (const name of ["leases?state=open", "deadlines"]) {
+    const body = await world.get(`/v1/${name}`);
+    assert.equal(body.total, body.items.length, name);
+    await say(page, name.split("?")[0], { ...body, total: 250 });
+    const note = page.locator(`.panel-${name.split("?")[0]} .more-than`);
+    await note.waitFor();
+    assert.match(await note.textContent(), new RegExp(`^\\s*${body.items.length} of 250\\s+are shown`));
+  }
+  await page.done();
+});
+
+test("a lease that ended leaves the list, and is shown when asked for", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  await world.deploy(900);
+  const lease = row(page, "Leases", 900);
+  await lease.waitFor();
+  const { code } = await world.tenant("close", "900");
+  assert.equal(code, 0);
+  await lease.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Show ended" }).click();
+  await panel(page, "Leases").getByRole("table", { name: "Leases that ended" }).locator(`th a:text-is("900/1/1")`).waitFor();
+  await page.done();
+});
+
+test("what waits for an operator stands among the streams, and its buttons work", async () => {
+  const page = await browser.page(world);
+  await logIn(page, world);
+  await page.locator(".link-stream").waitFor();
+  await panel(page, "Event freshness").getByRole("cell").first().waitFor();
+  await page.evaluate(() => void (globalThis.quiet = true));
+  const body = await world.get("/v1/streams");
+  const hash = "AB".repeat(32);
+  Object.assign(body.items[0], {
+    rewind_waits: { height: 3, hash },
+    disagreement: { stream: { height: 7, hash }, node_hash: "CD".repeat(32), since: new Date().toISOString() },
+    above_tip: 9_000_000,
+  });
+  await say(page, "streams", body);
+  const troubles = page.locator(".troubles");
+  await troubles.getByText("9,000,000").waitFor();
+  assert.match(await troubles.textContent(), /wants to go back.*another block than our node.*claims block/s);
+  // None waits in truth: the gateway says so, and the page shows it.
+  await troubles.getByRole("button", { name: "Let it go back" }).click();
+  await troubles.getByRole("alert").waitFor();
+
+  const stuck = { subject: "deployment/akash1abc/77", failures: 5, last_error: "the node says no" };
+  await say(page, "stuck", { items: [stuck], total: 8 });
+  const list = page.locator(".stuck");
+  await list.getByText(/steps came to nothing: the node says no/).waitFor();
+  await list.getByRole("button", { name: /^Try / }).click();
+  await list.getByRole("alert").waitFor();
+
+  const held = { held_since: new Date().toISOString(), decided: 31 };
+  await say(page, "maintenance", { ...(await world.get("/v1/maintenance")), teardowns: held });
+  const agree = panel(page, "Leases").getByRole("button", { name: "Agree to the teardowns" });
+  await agree.click();
+  await agree.waitFor({ state: "detached" });
+  await page.done(/40\d/);
+});
+
+test("a tab that nobody looks at gives its stream up and takes it again", async () => {
+  const page = await browser.page(world);
+  await page.clock.install();
+  await logIn(page, world);
+  await page.locator(".link-stream").waitFor();
+  const look = (state) =>
+    page.evaluate((state) => {
+      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => state });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, state);
+  const open = () => page.evaluate(() => globalThis.streams.filter((one) => one.readyState !== EventSource.CLOSED).length);
+  await look("hidden");
+  const until = Date.now() + 30_000;
+  while ((await open()) > 0) {
+    assert.ok(Date.now() < until, "a hidden tab keeps its stream");
+    await page.clock.fastForward(6000);
+  }
+  await look("visible");
+  await page.locator(".link-stream").waitFor();
+  assert.equal(await open(), 1);
+  await page.done(/ERR_|Failed to load/);
+});
+
+test("eight tabs of one browser all get their answers", async () => {
+  const first = await browser.page(world);
+  await logIn(first, world);
+  await first.locator(".link-stream").waitFor();
+  const tabs = [first];
+  for (let number = 2; number <= 8; number += 1) {
+    const tab = await first.context().newPage();
+    await tab.goto(world.url);
+    tabs.push(tab);
+  }
+  for (const tab of tabs) await row(tab, "Leases", 100).waitFor({ timeout: 60_000 });
+  const streams = await Promise.all(tabs.map((tab) => tab.locator(".link-stream").count()));
+  const open = streams.reduce((sum, one) => sum + one, 0);
+  assert.ok(open >= 1 && open <= 4, `${open} streams`);
+  await first.done();
 });
 
 test("the viewer shows the API's document, and an operation of it", async () => {

@@ -54,7 +54,17 @@ export class World {
     await this.ended;
   }
 
+  /** Stops it where it stands: its connections stay open and nothing comes. */
+  hang() {
+    this.process.kill("SIGSTOP");
+  }
+
+  goOn() {
+    this.process.kill("SIGCONT");
+  }
+
   async remove() {
+    this.goOn();
     await this.stop();
     rmSync(this.folder, { recursive: true });
   }
@@ -80,7 +90,7 @@ export class World {
 
   /** Resolves once the provider bids: a world that has just begun knows neither chain nor cluster. */
   async bids() {
-    const until = Date.now() + 20_000;
+    const until = Date.now() + 60_000;
     for (;;) {
       const { verdict, message } = await this.get("/v1/overview");
       if (verdict === "bidding") return;
@@ -127,6 +137,33 @@ async function post(url, body) {
   assert.ok(response.ok, `${url}: ${response.status} ${await response.text()}`);
 }
 
+/**
+ * Keeps a page's streams where a test finds them: `streams` has every one that was opened; while `quiet`, nothing that the
+ * gateway sends is heard, only what a test says in its place.
+ */
+function keepStreams() {
+  globalThis.streams = [];
+  globalThis.quiet = false;
+  const Real = globalThis.EventSource;
+  globalThis.EventSource = class extends Real {
+    constructor(url) {
+      super(url);
+      globalThis.streams.push(this);
+    }
+
+    addEventListener(name, listener) {
+      super.addEventListener(name, (event) => (globalThis.quiet && event.isTrusted ? undefined : listener(event)));
+    }
+  };
+}
+
+/** Says something to the page in the gateway's place. */
+export const say = (page, name, data) =>
+  page.evaluate(
+    ([name, data]) => globalThis.streams.at(-1).dispatchEvent(new MessageEvent(name, { data })),
+    [name, JSON.stringify(data)],
+  );
+
 /** The browser, and what it must never do. */
 export class Browser {
   static async open() {
@@ -145,8 +182,10 @@ export class Browser {
   /** A page of its own, in which every request and every complaint is looked at. */
   async page(world, options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    await context.addInitScript(keepStreams);
+    if (process.env.PAGE_FILES) await fromTree(context);
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     const faults = [];
     const origin = new URL(world.url).origin;
     page.on("request", (request) => {
@@ -168,6 +207,13 @@ export class Browser {
     });
   }
 }
+
+/** With `PAGE_FILES=1` the page's files are the tree's and not the binary's: to try a change without building. */
+const fromTree = (context) =>
+  context.route("**/assets/*/**", (route) => {
+    const path = new URL(route.request().url()).pathname.split("/").slice(3).join("/");
+    return route.fulfill({ path: join(tree, "web", path) });
+  });
 
 /** Logs in as the operator does. */
 export async function logIn(page, world) {

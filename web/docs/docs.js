@@ -6,7 +6,8 @@ const viewer = window.SwaggerUIBundle;
 viewer({
   url: "/openapi.json",
   dom_id: "#viewer",
-  deepLinking: true,
+  // A link inside the button of an operation could not be reached by keyboard.
+  deepLinking: false,
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,

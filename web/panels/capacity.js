@@ -18,7 +18,8 @@ function Share({ of, write, name }) {
   const text = `${name}: ${write(allocated)} leased, ${write(reserved)} reserved, ${write(free)} free of ${write(allocatable)}`;
   if (!allocatable) return html`<span class="faint">none</span>`;
   return html`<div class="share" title=${text}>
-    <span class="share-text"><${Figure} path=${PATH} title=${text}>${write(free)}<//> <span class="faint">free of ${write(allocatable)}</span></span>
+    <span class="share-text"><${Figure} path=${PATH} title=${text}>${write(free)}<//> <span class="faint">free of <${Figure} path=${PATH} title=${text}>${write(allocatable)}<//></span></span>
+    ${allocated + reserved > allocatable && html`<${Mark} kind="bad" title=${text}>more promised than there is<//>`}
     <span class="bar" role="img" aria-label=${text}>
       <span class="bar-leased" style=${`inline-size:${share(allocated)}%`}></span>
       <span class="bar-reserved" style=${`inline-size:${share(reserved)}%`}></span>
@@ -65,15 +66,34 @@ function reservationRow(held) {
       <span class="mono faint under" title=${owner}>${short(owner)}</span>`,
     html`<${Mark} kind=${held.leased ? "good" : "wait"}>${held.leased ? "leased" : "reserved"}<//>`,
     html`<${Figure} path=${PATH}>${amounts(held)}<//>`,
-    Object.entries(held.replicas).map(([node, replicas]) => html`<span class="block">${count(replicas)} × <span class="mono">${node}</span></span>`),
+    Object.entries(held.replicas).map(([node, replicas]) => html`<span class="block"><${Figure} path=${PATH}>${count(replicas)}<//> × <span class="mono">${node}</span></span>`),
     held.leased ? html`<span class="faint">while the lease runs</span>` : html`<${Moment} at=${held.look_at} />`,
   ];
   return { key: held.order, cells };
 }
 
+/** GPUs of the nodes that take orders, by model. @param {Inventory["nodes"]} nodes */
+function models(nodes) {
+  /** @type {Map<string, Quantity>} */
+  const sums = new Map();
+  for (const { vendor, model, ram, units } of nodes.filter((node) => !node.excluded).flatMap((node) => node.gpus)) {
+    const name = [vendor, model, ram].filter(Boolean).join(" ");
+    const sum = sums.get(name) ?? { allocatable: 0, allocated: 0, reserved: 0, free: 0 };
+    for (const part of /** @type {(keyof Quantity)[]} */ (Object.keys(sum))) sum[part] += units[part];
+    sums.set(name, sum);
+  }
+  return [...sums];
+}
+
 /** @param {{ inventory: Inventory }} props */
-const Pools = ({ inventory: { storage, ips } }) =>
+const Pools = ({ inventory: { nodes, storage, ips } }) =>
   html`<div class="pools">
+    ${models(nodes).map(
+      ([name, units]) => html`<div class="pool">
+        <span class="pool-name">GPU <span class="mono">${name}</span></span>
+        <${Share} name=${`GPU ${name}`} of=${units} write=${count} />
+      </div>`,
+    )}
     ${storage.map(
       ({ class: name, bytes: size }) => html`<div class="pool">
         <span class="pool-name">storage <span class="mono">${name}</span></span>

@@ -3,7 +3,7 @@
 import { html } from "../vendor/htm/standalone.module.js";
 import { short, words } from "../format.js";
 import { CopyCurl, Shape, useWork } from "../parts.js";
-import { agreeToTeardowns, logOut, maintain } from "../session.js";
+import { logOut, maintain } from "../session.js";
 import { change, useStore } from "../state.js";
 
 /** @type {Record<string, import("../parts.js").Kind>} */
@@ -25,17 +25,6 @@ function Switch() {
   </div>`;
 }
 
-/** Shown while more workloads are to be removed than is likely. */
-function Agree() {
-  const { topics, session } = useStore();
-  const work = useWork(agreeToTeardowns);
-  if (!session || topics.overview.data?.reason !== "teardowns_held") return null;
-  return html`<div class="switch">
-    <button type="button" disabled=${work.busy} onClick=${work.run}>Agree to the teardowns</button>
-    ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
-  </div>`;
-}
-
 function Visitor() {
   const { session, operator } = useStore();
   if (!operator) return null;
@@ -47,6 +36,7 @@ function Visitor() {
 const LOST = {
   verdict: "no_answer",
   message: "The gateway does not answer. What is shown below is what was known last.",
+  detail: "",
   action: "See whether the process runs. The page asks again by itself.",
 };
 
@@ -54,22 +44,24 @@ const LOST = {
 const first = (() => {
   /** @param {string} name */
   const text = (name) => document.querySelector(`.verdict-${name}`)?.textContent ?? "";
-  return { verdict: text("word"), message: text("message"), action: text("action") };
+  return { verdict: text("word"), message: text("message"), detail: text("detail"), action: text("action") };
 })();
 
 export function Verdict() {
   const { topics, link } = useStore();
   const { data } = topics.overview;
-  const { verdict, message, action } = link === "lost" ? LOST : (data ?? first);
+  const { verdict, message, detail, action } = link === "lost" ? LOST : (data ?? first);
   document.title = `${words(verdict)} – lessor`;
   return html`<header class="verdict" data-verdict=${verdict}>
     <div class="verdict-say">
-      <h1><${Shape} kind=${SHAPE[verdict] ?? "warn"} /><span class="verdict-word">${words(verdict)}</span></h1>
-      <div class="verdict-why" role="status" aria-live="polite">
-        <p class="verdict-message">${message}</p>
-        ${action && html`<p class="verdict-action">${action}</p>`}
+      <div class="verdict-live" role="status" aria-live="polite" aria-atomic="true">
+        <h1><${Shape} kind=${SHAPE[verdict] ?? "warn"} /><span class="verdict-word">${words(verdict)}</span></h1>
+        <div class="verdict-why">
+          <p class="verdict-message">${message}</p>
+          ${detail && html`<p class="verdict-detail">${detail}</p>`}
+          ${action && html`<p class="verdict-action">${action}</p>`}
+        </div>
       </div>
-      <${Agree} />
       <${Switch} />
     </div>
     <div class="verdict-meta">

@@ -14,7 +14,7 @@ pub mod session;
 pub mod token;
 pub(in crate::gateway) mod window;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::{HeaderMap, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
@@ -127,18 +127,30 @@ fn is_operator(secret: Option<&SecretString>, token: &str) -> bool {
     secret.is_some_and(|secret| secret.expose_secret().as_bytes().ct_eq(token.as_bytes()).into())
 }
 
-/// Whoever sent this request: by token, or by an operator's cookie when there is no token.
+/// Whoever sent this request: by token, or by an operator's cookie when there is no token. The session's ticket is then among
+/// the request's extensions: what lasts longer than the request ends with the very session that let it in.
 ///
 /// # Errors
 /// [`Refusal`].
-pub async fn caller(state: &State, parts: &Parts) -> Result<Caller, Refusal> {
+pub async fn caller(state: &State, parts: &mut Parts) -> Result<Caller, Refusal> {
     let headers = &parts.headers;
     if bearer(headers)?.is_some() {
         return token_holder(state, headers).await;
     }
     let ticket = session::of(state, headers).await?.ok_or(Refusal::Missing)?;
     session::may_change(&ticket, &parts.method, headers)?;
+    parts.extensions.insert(Arc::new(ticket));
     Ok(Caller::Operator)
+}
+
+/// Whether the operator sent a request that changes nothing. It refuses nobody and asks no chain: for what a stranger may read
+/// too, in fewer words.
+pub async fn reads_as_operator(state: &State, headers: &HeaderMap) -> bool {
+    match bearer(headers) {
+        Ok(Some(token)) => is_operator(state.settings.admin_token.as_ref(), token),
+        Ok(None) => matches!(session::of(state, headers).await, Ok(Some(_))),
+        Err(_) => false,
+    }
 }
 
 /// Whoever's token is in these headers.

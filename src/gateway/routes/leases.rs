@@ -30,6 +30,9 @@ use crate::{
 /// The most services that a log's filter may name.
 const MAX_SERVICES: usize = 64;
 
+/// The word for leases that are not closed.
+const OPEN: &str = "open";
+
 /// Which leases.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -37,7 +40,8 @@ const MAX_SERVICES: usize = 64;
 pub struct ListQuery {
     /// Only of this owner; the operator's, since a tenant sees their own.
     owner: Option<String>,
-    /// Only in this state on chain: `active`, `insufficient_funds`, `closed`, `reclaiming`.
+    /// Only in this state on chain: `active`, `insufficient_funds`, `closed`, `reclaiming`; or `open`, for all but `closed`.
+    /// All leases that are open are counted too, for the operator.
     state: Option<String>,
     /// Where to go on: `next` of the page before.
     #[param(max_length = 512)]
@@ -52,7 +56,8 @@ impl ListQuery {
         let malformed = |detail: String| Problem::new(Code::MalformedQuery).detail(detail);
         let asked = self.owner.as_deref().map(str::parse::<Address>).transpose();
         let asked = asked.map_err(|error| malformed(error.to_string()))?;
-        let state = self.state.clone();
+        let open = self.state.as_deref() == Some(OPEN);
+        let state = self.state.clone().filter(|_| !open);
         if let Some(state) = state.as_deref()
             && LeaseState::from_text(state).is_none()
         {
@@ -68,7 +73,7 @@ impl ListQuery {
                 Some(claims.issuer.clone())
             }
         };
-        Ok(LeaseFilter { owner, state })
+        Ok(LeaseFilter { owner, state, open })
     }
 }
 
@@ -151,7 +156,7 @@ pub async fn services(
     reader: LeaseReader<Status>,
 ) -> Result<Json<Page<ServiceView>>, Problem> {
     let lease = read(&state, &reader).await?;
-    Ok(Json(Page { items: lease.services, next: None }))
+    Ok(Json(Page::whole(lease.services)))
 }
 
 /// Which log lines.

@@ -96,15 +96,18 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// `GET /`: the dashboard. `operated` says whether the operator's routes are on this listener.
 pub async fn page(state: State, headers: HeaderMap, operated: bool) -> Response {
     let overview = views::overview(&state.provider, state.shutdown.is_cancelled()).await;
-    let OverviewView { verdict, message, action, version, chain_id, provider, .. } = overview;
     // A script cannot see the cookie: the page tells it whether to ask for the session.
     let has_session = operated && matches!(session::of(&state, &headers).await, Ok(Some(_)));
+    let overview = if has_session { overview } else { overview.for_everyone() };
+    let OverviewView { verdict, message, detail, action, version, chain_id, provider, .. } =
+        overview;
     let html = fill(PAGE, |name| match name {
         "assets" => format!("/assets/{}", *VERSION),
         "operator" => yes_no(operated),
         "session" => yes_no(has_session),
         "verdict" => word(verdict).to_owned(),
         "message" => escape(&message),
+        "detail" => escape(detail.as_deref().unwrap_or_default()),
         "action" => escape(&action),
         "version" => escape(version),
         "chain" => escape(chain_id.as_deref().unwrap_or("no chain yet")),

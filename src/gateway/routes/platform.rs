@@ -4,10 +4,10 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use crate::{
-    gateway::{State, openapi},
+    gateway::{State, auth, openapi},
     provider::views::{self, Health},
 };
 
@@ -27,7 +27,7 @@ pub async fn livez() -> &'static str {
 
 /// Say whether requests should be sent here.
 ///
-/// Everything that was looked at is named. A deaf stream or a silent chain leaves the process in service; only the store, its
+/// Everything that was looked at is named; what exactly was found (`message`) is told to the operator only. A deaf stream or a silent chain leaves the process in service; only the store, its
 /// schema and the end of the process take it out.
 #[utoipa::path(
     get,
@@ -39,8 +39,10 @@ pub async fn livez() -> &'static str {
         (status = 503, description = "They should not.", body = Health),
     ),
 )]
-pub async fn readyz(state: State) -> Response {
+pub async fn readyz(state: State, headers: HeaderMap) -> Response {
     let health = views::health(&state.provider, state.shutdown.is_cancelled()).await;
+    let is_operator = auth::reads_as_operator(&state, &headers).await;
+    let health = if is_operator { health } else { health.for_everyone() };
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
 }

@@ -1,10 +1,13 @@
 //! The live stream of an operator's page: every panel, each when it changed.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use axum::response::{
-    Response,
-    sse::{Event, Sse},
+use axum::{
+    Extension,
+    response::{
+        Response,
+        sse::{Event, Sse},
+    },
 };
 use futures_util::stream;
 use http::HeaderMap;
@@ -47,10 +50,11 @@ pub struct StreamQuery {
 ///
 /// Server-sent events. The name of an event is its panel, its data the very body of the panel's route: `overview`
 /// (`/v1/overview`), `streams` (`/v1/streams`), `funnel` (`/v1/funnel`, one event for each window; the body says which), `orders`
-/// (`/v1/orders`), `leases` (`/v1/leases`), `inventory` (`/v1/inventory`), `deadlines` (`/v1/deadlines`), each without
-/// parameters. First every panel is sent, then each when it changed, at most twice a second. An event's id says what the
+/// (`/v1/orders`), `leases` (`/v1/leases?state=open`), `inventory` (`/v1/inventory`), `deadlines` (`/v1/deadlines`), `stuck`
+/// (`/v1/stuck`), `maintenance` (`/v1/maintenance`), each otherwise without parameters. First every panel is sent, then each when it changed, at most twice a second. An event's id says what the
 /// reader has seen: who brings it back as `last-event-id` is sent exactly the panels that differ from it. After 15 seconds
-/// without any, a comment comes, and an event `heartbeat` that scripts can see. The stream ends with the process and with the session; without a login there is none, and
+/// without any, an event `heartbeat` comes. Its data names the events whose bodies cannot be made now (`{"missing": ["leases"]}`):
+/// what was sent of them before is old. It comes at once when these change. The stream ends with the process and with the session; without a login there is none, and
 /// `/v1/overview` may be polled instead.
 #[utoipa::path(
     get,
@@ -71,21 +75,22 @@ pub async fn follow(
     state: State,
     _: Operator,
     Query(query): Query<StreamQuery>,
+    ticket: Option<Extension<Arc<Ticket>>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = sse::last_event_id(&headers)?;
     let Ok(permit) = state.board.readers.clone().try_acquire_owned() else {
         return Err(Problem::new(Code::TooManyReaders).retry_after(FULL));
     };
-    // Whoever came by token has no session that could end.
-    let ticket = session::of(&state, &headers).await.unwrap_or_default();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let reader = Reader {
         state,
         headers,
-        ticket,
+        // Whoever came by token has no session that could end.
+        ticket: ticket.map(|Extension(ticket)| ticket),
         sessions: None,
+        missing: Vec::new(),
         position: last.map_or_else(Position::start, |id| Position::read(&id)),
         waiting: VecDeque::from([Event::default().retry(RETRY).comment("lessor")]),
         looks,
@@ -105,10 +110,12 @@ pub async fn follow(
 struct Reader {
     state: State,
     headers: HeaderMap,
-    ticket: Option<Ticket>,
+    ticket: Option<Arc<Ticket>>,
     /// How often sessions had changed when this reader's was looked at last.
     sessions: Option<u64>,
     position: Position,
+    /// The names of panels that could not be made at the last look.
+    missing: Vec<&'static str>,
     waiting: VecDeque<Event>,
     looks: Interval,
     /// When something was sent last.
@@ -137,8 +144,7 @@ impl Reader {
             }
             if self.waiting.is_empty() && !self.ended && self.spoke.elapsed() >= sse::HEARTBEAT {
                 self.spoke = Instant::now();
-                let beat = Event::default().comment("heartbeat").event("heartbeat").data("{}");
-                return Some(beat.id(self.position.id()));
+                return Some(self.beat());
             }
         }
     }
@@ -155,7 +161,19 @@ impl Reader {
                 self.waiting.push_back(event.data(&*shown.body));
             }
         }
+        let mut missing: Vec<&str> = look.missing.iter().map(|panel| panel.event()).collect();
+        missing.dedup();
+        if missing != self.missing {
+            self.missing = missing;
+            self.waiting.push_back(self.beat());
+        }
         self.ended = !self.goes_on;
+    }
+
+    /// A sign of life, and what is not to be had now.
+    fn beat(&self) -> Event {
+        let data = serde_json::json!({ "missing": self.missing }).to_string();
+        Event::default().event("heartbeat").id(self.position.id()).data(data)
     }
 
     /// Whether the session still counts; it is read again only when sessions changed.

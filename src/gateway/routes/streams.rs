@@ -33,7 +33,7 @@ use crate::{
 )]
 pub async fn list(state: State, _: Operator) -> Result<Json<Page<StreamView>>, Problem> {
     let items = views::streams(&state.provider).await?;
-    Ok(Json(Page { items, next: None }))
+    Ok(Json(Page::whole(items)))
 }
 
 /// Read one stream.

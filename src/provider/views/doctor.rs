@@ -22,6 +22,7 @@ use crate::{
         deployment::DeploymentRecord,
         lease::Phase,
         port::{ChainError, NodeFault, NodeHealth, Subject, Tip},
+        settings::Settings,
     },
 };
 
@@ -260,6 +261,16 @@ async fn registration(provider: &Provider) -> Vec<FindingView> {
     vec![registered, funds(provider, &found.balances)]
 }
 
+/// How many more deposits of bids these balances pay, less what is kept for fees.
+#[must_use]
+pub fn bids_affordable(settings: &Settings, balances: &[Coin]) -> u128 {
+    let (least, deposit) = (&settings.policy.min_fee_balance, &settings.policy.bid_deposit);
+    let kept = if deposit.denom == least.denom { least.amount } else { 0 };
+    let held = balances.iter().find(|coin| coin.denom == deposit.denom);
+    let free = held.map_or(0, |coin| coin.amount).saturating_sub(kept);
+    free.checked_div(deposit.amount).unwrap_or(u128::MAX)
+}
+
 fn funds(provider: &Provider, balances: &[Coin]) -> FindingView {
     let settings = provider.settings();
     let (least, deposit) = (&settings.policy.min_fee_balance, &settings.policy.bid_deposit);
@@ -273,9 +284,7 @@ fn funds(provider: &Provider, balances: &[Coin]) -> FindingView {
         let detail = format!("has {shown}; below {least} no bid is made");
         return finding("funds", Fail, detail, &refill);
     }
-    let kept = if deposit.denom == least.denom { least.amount } else { 0 };
-    let free = of(&deposit.denom).saturating_sub(kept);
-    let bids = free.checked_div(deposit.amount).unwrap_or(u128::MAX);
+    let bids = bids_affordable(&settings, balances);
     let detail = format!("has {shown}: enough for {bids} more deposits of bids");
     let verdict = match bids {
         0 => Fail,

@@ -30,7 +30,7 @@ pub struct Condition {
     /// One word for programs.
     #[schema(example = "deaf")]
     pub reason: &'static str,
-    /// For people.
+    /// For the operator: what exactly was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -45,6 +45,17 @@ pub enum Verdict {
     Degraded,
     /// Nothing can be served.
     Bad,
+}
+
+impl Health {
+    /// What a stranger may read of it: messages may quote settings, paths and errors.
+    #[must_use]
+    pub fn for_everyone(mut self) -> Self {
+        for condition in &mut self.conditions {
+            condition.message = None;
+        }
+        self
+    }
 }
 
 impl Condition {

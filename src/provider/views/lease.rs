@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{MoneyView, Page, order::record};
+use super::{MoneyView, Page, order::record, stuck::backlog};
 use crate::{
     domain::{Address, LeaseId},
     provider::{
@@ -116,6 +116,8 @@ pub struct LeaseFilter {
     pub owner: Option<Address>,
     /// Only in this state on chain.
     pub state: Option<String>,
+    /// Only those that are not closed on chain.
+    pub open: bool,
 }
 
 /// The manifests of a lease's deployment: the one that runs, when one does, and those that were accepted.
@@ -255,12 +257,21 @@ pub async fn leases(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Page<LeaseView>, Error> {
-    let filter =
-        OrderFilter { owner: filter.owner, lease: Some(filter.state), ..OrderFilter::default() };
+    let total = if filter.open && filter.owner.is_none() {
+        Some(backlog(provider, Timestamp::MIN).await?.open_leases)
+    } else {
+        None
+    };
+    let filter = OrderFilter {
+        owner: filter.owner,
+        lease: Some(filter.state),
+        open_lease: filter.open,
+        ..OrderFilter::default()
+    };
     let page = provider.store.orders(&filter, after, limit).await?;
     let leases = page.rows.iter().filter_map(|row| record(row)?.lease);
     let items = leases.map(|lease| LeaseView::from(&lease)).collect();
-    Ok(Page { items, next: page.next })
+    Ok(Page { items, next: page.next, total })
 }
 
 /// What was uploaded for a lease; `None` when the rows do not know the lease.

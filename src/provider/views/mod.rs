@@ -30,7 +30,7 @@ pub use self::{
         CheckView, DecisionView, NodeRefusalView, PlacedView, PriceLineView, ShortageView,
         StageView,
     },
-    doctor::{DoctorView, FindingVerdict, FindingView, NodeHealthView, doctor},
+    doctor::{DoctorView, FindingVerdict, FindingView, NodeHealthView, bids_affordable, doctor},
     funnel::{DropView, FunnelStageView, FunnelView, FunnelWindow, funnel},
     health::{Condition, Health, Verdict, health},
     inventory::{
@@ -53,7 +53,7 @@ pub use self::{
     stream::{
         BlockView, DisagreementView, GapView, KeyView, StreamCounts, StreamView, stream, streams,
     },
-    stuck::{DeliveryView, StuckView, deliveries, stuck},
+    stuck::{DeliveryView, StuckView, backlog, deliveries, stuck},
 };
 use crate::domain;
 
@@ -68,11 +68,19 @@ pub struct Page<T> {
     /// Give this back as `after` to go on; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// How many there are in all, where that is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 impl<T> Page<T> {
+    /// All that there is.
+    pub const fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None, total: None }
+    }
+
     fn of<R>(page: super::port::Page<R>, view: impl Fn(R) -> T) -> Self {
-        Self { items: page.rows.into_iter().map(view).collect(), next: page.next }
+        Self { items: page.rows.into_iter().map(view).collect(), next: page.next, total: None }
     }
 }
 

@@ -155,7 +155,7 @@ pub async fn bids(
     let filter = OrderFilter { bid: Some(state), ..OrderFilter::default() };
     let page = provider.store.orders(&filter, after, limit).await?;
     let view = |row: &OrderRow| bid_view(row, record(row).as_ref());
-    Ok(Page { items: page.rows.iter().filter_map(view).collect(), next: page.next })
+    Ok(Page { items: page.rows.iter().filter_map(view).collect(), next: page.next, total: None })
 }
 
 /// What was decided on an order, the latest. `Ok(None)` when the order is unknown, `Ok(Some(None))` when nothing was

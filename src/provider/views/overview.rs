@@ -1,5 +1,5 @@
 //! How the provider stands, in one word, with the one reason and what to do about it. Public: it says nothing of any tenant,
-//! and freshness only roughly.
+//! freshness only roughly, and what exactly is wrong (which may quote settings and errors) to the operator alone.
 //!
 //! [`judge`] is the one place where the word is chosen; everything that shows it asks here.
 
@@ -39,8 +39,10 @@ pub struct Judgement {
     pub verdict: ProviderVerdict,
     /// The one reason, as a code.
     pub reason: String,
-    /// The reason, for people.
+    /// The reason, for everyone.
     pub message: String,
+    /// What exactly was found, for the operator alone: it may quote settings, errors and names.
+    pub detail: Option<String>,
     /// What to do about it.
     pub action: &'static str,
 }
@@ -55,6 +57,9 @@ pub struct OverviewView {
     pub reason: String,
     /// The reason, for people; of a pause, in the operator's own words.
     pub message: String,
+    /// What exactly was found; for the operator only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// What to do about it; empty when there is nothing to do.
     pub action: String,
     /// Of this program.
@@ -69,6 +74,14 @@ pub struct OverviewView {
     pub freshness: FreshnessView,
     /// Sums.
     pub totals: TotalsView,
+}
+
+impl OverviewView {
+    /// What a stranger may read of it.
+    #[must_use]
+    pub fn for_everyone(self) -> Self {
+        Self { detail: None, ..self }
+    }
 }
 
 /// How fresh what the provider knows is, roughly.
@@ -114,138 +127,88 @@ struct Rule {
     verdict: ProviderVerdict,
     /// The code of the one reason.
     code: &'static str,
+    /// The reason for everyone; empty where an operator's own words are.
+    message: &'static str,
     action: &'static str,
 }
 
-const fn rule(
-    name: &'static str,
-    reason: &'static str,
-    verdict: ProviderVerdict,
-    code: &'static str,
-    action: &'static str,
-) -> Rule {
-    Rule { name, reason, verdict, code, action }
+/// `name`, `reason`, verdict, code, what everyone reads, what to do.
+type Line = (&'static str, &'static str, ProviderVerdict, &'static str, &'static str, &'static str);
+
+const fn rule(line: Line) -> Rule {
+    let (name, reason, verdict, code, message, action) = line;
+    Rule { name, reason, verdict, code, message, action }
 }
 
 /// The worst first.
-const RULES: [Rule; 19] = {
-    use ProviderVerdict::{Deaf, Degraded, Maintenance, Paused};
+#[rustfmt::skip]
+const RULES: [Rule; 21] = {
+    use ProviderVerdict::{Bidding, Deaf, Degraded, Maintenance, Paused};
     [
-        rule(
-            "store",
+        rule(("store", "", Degraded, "store_unavailable",
+            "The rows cannot be read and written.",
+            "Free the disk or restore the store; the log says what failed.")),
+        rule(("draining", "stopping", Degraded, "draining",
+            "The process finishes what it has.",
+            "Nothing: another process takes over, or start this one again.")),
+        rule(("bidding", "maintenance", Maintenance, "maintenance",
             "",
-            Degraded,
-            "store_unavailable",
-            "Free the disk or restore the store; the log says what failed.",
-        ),
-        rule(
-            "draining",
-            "stopping",
-            Degraded,
-            "draining",
-            "Nothing: another process takes over, or start this one again.",
-        ),
-        rule("bidding", "maintenance", Maintenance, "maintenance", "Resume when the work is done."),
-        rule("bidding", "paused", Paused, "paused", "Resume when bids are wanted again."),
-        rule(
-            "restore",
+            "Resume when the work is done.")),
+        rule(("bidding", "paused", Paused, "paused",
             "",
-            Degraded,
-            "restore_comparing",
-            "Wait: nothing is decided before chain and cluster were compared with the rows.",
-        ),
-        rule(
-            "teardowns",
-            "held",
-            Degraded,
-            "teardowns_held",
-            "Look which leases are to end and why; then agree, or find out what closes them.",
-        ),
-        rule(
-            "chain",
-            "never_seen",
-            Degraded,
-            "chain_never_seen",
-            "Check chain.node in the settings and that the node answers.",
-        ),
-        rule(
-            "chain",
-            "silent",
-            Degraded,
-            "chain_silent",
-            "Check the node, or set chain.node to another.",
-        ),
-        rule(
-            "chain",
-            "halted",
-            Degraded,
-            "chain_halted",
-            "Compare with other nodes: the chain stands still, or only this node.",
-        ),
-        rule(
-            "stream",
-            "deaf",
-            Deaf,
-            "stream_deaf",
-            "Check the indexer that pushes, its signature and its address of this gateway.",
-        ),
-        rule(
-            "stream",
-            "disagrees",
-            Degraded,
-            "stream_disagrees",
-            "Compare with other nodes: our node or the indexer follows another chain; no lease is ended until they agree.",
-        ),
-        rule(
-            "inventory",
-            "",
-            Degraded,
-            "inventory_old",
-            "Check that the cluster answers; without its inventory nothing is bid.",
-        ),
-        rule(
-            "bidding",
-            "no_signer",
-            Degraded,
-            "no_signer",
-            "Give this process the key, or run a worker that has it.",
-        ),
-        rule(
-            "stream",
-            "behind",
-            Degraded,
-            "stream_behind",
-            "Wait for the indexer, or ask its operator; open orders are still found on chain.",
-        ),
-        rule("stream", "gap", Degraded, "stream_gap", "Wait for the backfill, or ask for it now."),
-        rule(
-            "settings",
-            "",
-            Degraded,
-            "settings_refused",
-            "Mend the settings; the last good ones stay in force until then.",
-        ),
-        rule(
-            "stream",
-            "halted",
-            Degraded,
-            "chain_halted",
-            "Compare with other nodes: the chain stands still, or only this node.",
-        ),
-        rule(
-            "stream",
-            "node_silent",
-            Degraded,
-            "chain_silent",
-            "Check the node, or set chain.node to another.",
-        ),
-        rule(
-            "stream",
-            "above_tip",
-            Degraded,
-            "stream_above_tip",
-            "Check whether our node is behind; if it is not, the indexer claims what is not there.",
-        ),
+            "Resume when bids are wanted again.")),
+        rule(("restore", "", Degraded, "restore_comparing",
+            "The rows were put back from a backup and are being compared.",
+            "Wait: nothing is decided before chain and cluster were compared with the rows.")),
+        rule(("teardowns", "held", Degraded, "teardowns_held",
+            "More workloads are to be removed at once than is likely; none is.",
+            "Look which leases are to end and why; then agree, or find out what closes them.")),
+        rule(("chain", "never_seen", Degraded, "chain_never_seen",
+            "No node of the chain has answered yet.",
+            "Check chain.node in the settings and that the node answers.")),
+        rule(("chain", "silent", Degraded, "chain_silent",
+            "No node of the chain answers.",
+            "Check the node, or set chain.node to another.")),
+        rule(("chain", "halted", Degraded, "chain_halted",
+            "No new block comes.",
+            "Compare with other nodes: the chain stands still, or only this node.")),
+        rule(("stream", "deaf", Deaf, "stream_deaf",
+            "nothing is heard",
+            "Check the indexer that pushes, its signature and its address of this gateway.")),
+        rule(("stream", "disagrees", Degraded, "stream_disagrees",
+            "the indexer has another block than our node",
+            "Compare with other nodes: our node or the indexer follows another chain; no lease is ended until they agree.")),
+        rule(("inventory", "", Degraded, "inventory_old",
+            "The cluster has not said for a while what it can hold.",
+            "Check that the cluster answers; without its inventory nothing is bid.")),
+        rule(("bidding", "no_signer", Degraded, "no_signer",
+            "This process has no key; another must send transactions.",
+            "Give this process the key, or run a worker that has it.")),
+        rule(("bidding", "signer_away", Degraded, "signer_away",
+            "What signs transactions does not answer.",
+            "Start the signer; what should be sent waits for it.")),
+        rule(("stream", "behind", Degraded, "stream_behind",
+            "the indexer is behind the chain",
+            "Wait for the indexer, or ask its operator; open orders are still found on chain.")),
+        rule(("stream", "gap", Degraded, "stream_gap",
+            "blocks are missing",
+            "Wait for the backfill, or ask for it now.")),
+        rule(("stream", "halted", Degraded, "chain_halted",
+            "no new block comes",
+            "Compare with other nodes: the chain stands still, or only this node.")),
+        rule(("stream", "node_silent", Degraded, "chain_silent",
+            "our node gives no answer to compare with",
+            "Check the node, or set chain.node to another.")),
+        rule(("stream", "above_tip", Degraded, "stream_above_tip",
+            "blocks are claimed that our node is far below",
+            "Check whether our node is behind; if it is not, the indexer claims what is not there.")),
+        rule(("settings", "bad_file", Degraded, "settings_refused",
+            "The settings were changed and cannot be used; the last good ones are in force.",
+            "Mend the settings; the last good ones stay in force until then.")),
+        // Bids are made all the same, by the new settings where they are in force.
+        rule(("settings", "restart_needed", Bidding, "settings_restart",
+            "Orders are bid on; part of the new settings waits for a restart.",
+            "Restart when it suits.")),
     ]
 };
 
@@ -278,47 +241,45 @@ pub fn judge(conditions: &[Condition]) -> Judgement {
         ProviderVerdict::Deaf if conditions.iter().any(hears) => ProviderVerdict::Degraded,
         verdict => verdict,
     };
-    Judgement {
-        verdict,
-        reason: rule.code.to_owned(),
-        message: message(rule, condition, conditions),
-        action: rule.action,
-    }
+    let message = message(rule, condition, conditions);
+    let detail = condition.message.clone().filter(|detail| *detail != message);
+    Judgement { verdict, reason: rule.code.to_owned(), message, detail, action: rule.action }
 }
 
 /// What no rule names: something that another part of the program reports as worse, or nothing at all.
 fn judge_unlisted(conditions: &[Condition]) -> Judgement {
     match conditions.iter().find(|condition| condition.verdict != Verdict::Good) {
-        Some(condition) => Judgement {
-            verdict: ProviderVerdict::Degraded,
-            reason: format!("{}_{}", condition.name.replace('/', "_"), condition.reason),
-            message: condition.message.clone().unwrap_or_else(|| condition.reason.to_owned()),
-            action: "See /readyz for all that was looked at.",
-        },
+        Some(condition) => {
+            let part = condition.name.split('/').next().unwrap_or_default();
+            Judgement {
+                verdict: ProviderVerdict::Degraded,
+                reason: format!("{part}_{}", condition.reason),
+                message: format!("{part}: {}", condition.reason.replace('_', " ")),
+                detail: condition.message.clone(),
+                action: "See /readyz for all that was looked at.",
+            }
+        }
         None => Judgement {
             verdict: ProviderVerdict::Bidding,
             reason: "open".to_owned(),
             message: "Orders that fit the policy and the cluster are bid on.".to_owned(),
+            detail: None,
             action: "",
         },
     }
 }
 
+/// What everyone reads: a text of this program's, how many streams and not which, or the words that an operator gave for everyone.
 fn message(rule: &Rule, condition: &Condition, conditions: &[Condition]) -> String {
-    if rule.name != "stream" {
+    if rule.name == "stream" {
+        let all = conditions.iter().filter(|other| other.name.starts_with("stream/")).count();
+        let so = conditions.iter().filter(|other| rule.is_about(other)).count();
+        return format!("{} on {so} of {all} streams", rule.message);
+    }
+    if rule.message.is_empty() {
         return condition.message.clone().unwrap_or_else(|| rule.code.replace('_', " "));
     }
-    // Everyone reads this: how many streams, not which.
-    let all = conditions.iter().filter(|other| other.name.starts_with("stream/")).count();
-    let so = conditions.iter().filter(|other| rule.is_about(other)).count();
-    let what = match rule.reason {
-        "deaf" => "nothing is heard",
-        "behind" => "the indexer is behind the chain",
-        "gap" => "blocks are missing",
-        "disagrees" => "the indexer has another block than our node",
-        _ => "no new block comes",
-    };
-    format!("{what} on {so} of {all} streams")
+    rule.message.to_owned()
 }
 
 fn coarse(age: SignedDuration) -> u64 {
@@ -356,7 +317,7 @@ async fn totals(provider: &Provider, now: Timestamp) -> Result<TotalsView, Error
 /// How the provider stands. A store that gives no answer is a verdict and no error.
 pub async fn overview(provider: &Provider, draining: bool) -> OverviewView {
     let now = provider.clock.now();
-    let Judgement { verdict, reason, message, action } =
+    let Judgement { verdict, reason, message, detail, action } =
         judge(&health(provider, draining).await.conditions);
     let observed = provider.store.observation("tip").await.ok().flatten();
     let tip: Option<Tip> = observed.and_then(|found| serde_json::from_value(found.body).ok());
@@ -366,6 +327,7 @@ pub async fn overview(provider: &Provider, draining: bool) -> OverviewView {
         verdict,
         reason,
         message,
+        detail,
         action: action.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         chain_id: identity.map(|identity| identity.chain_id),
@@ -425,7 +387,7 @@ mod tests {
     #[test]
     fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
         type Row = (&'static [(&'static str, &'static str)], ProviderVerdict, &'static str);
-        let table: [Row; 18] = [
+        let table: [Row; 20] = [
             (&[("teardowns", "held")], Degraded, "teardowns_held"),
             (&[("store", "unavailable")], Degraded, "store_unavailable"),
             (&[("draining", "stopping")], Degraded, "draining"),
@@ -443,6 +405,8 @@ mod tests {
             (&[("stream/b", "gap")], Degraded, "stream_gap"),
             (&[("restore", "comparing")], Degraded, "restore_comparing"),
             (&[("settings", "bad_file")], Degraded, "settings_refused"),
+            (&[("settings", "restart_needed")], Bidding, "settings_restart"),
+            (&[("bidding", "signer_away")], Degraded, "signer_away"),
             (&[("moon", "full")], Degraded, "moon_full"),
         ];
         for (wrong, verdict, reason) in table {
@@ -481,6 +445,44 @@ mod tests {
     fn streams_are_counted_and_not_named() {
         let judgement = but(&[("stream/a", "deaf")]);
         assert_eq!(judgement.message, "nothing is heard on 1 of 2 streams");
+    }
+
+    #[test]
+    fn settings_that_wait_for_a_restart_stop_nothing_and_hide_nothing() {
+        let waits = but(&[("settings", "restart_needed")]);
+        assert_eq!((waits.verdict, waits.action), (Bidding, "Restart when it suits."));
+        let beside = but(&[("settings", "restart_needed"), ("stream/a", "gap")]);
+        assert_eq!(beside.reason, "stream_gap");
+    }
+
+    #[test]
+    fn everyone_reads_fixed_texts_and_the_operator_what_exactly_was_found() {
+        let secret = "/etc/lessor/lessor.toml: line 3: token_file = \"/root/token\"";
+        let found = |name: &str, reason: &'static str| {
+            let mut conditions = good();
+            conditions.retain(|condition| condition.name != name);
+            conditions.push(Condition {
+                name: name.to_owned(),
+                verdict: Verdict::Degraded,
+                reason,
+                message: Some(secret.to_owned()),
+            });
+            judge(&conditions)
+        };
+        let all = RULES.iter().filter(|rule| !rule.message.is_empty());
+        let listed = all.map(|rule| {
+            let name = if rule.name == "stream" { "stream/a" } else { rule.name };
+            (name, if rule.reason.is_empty() { "any" } else { rule.reason })
+        });
+        for (name, reason) in listed.chain([("moon/secret-name", "full")]) {
+            let Judgement { message, detail, reason: code, .. } = found(name, reason);
+            assert_eq!(detail.as_deref(), Some(secret), "{name} {reason}");
+            for text in [message, code] {
+                assert!(!text.contains("/root") && !text.contains("secret"), "{text}");
+            }
+        }
+        let paused = found("bidding", "paused");
+        assert_eq!((paused.message.as_str(), paused.detail), (secret, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Page, meaning::meaning};
+use super::{Page, meaning::meaning, stuck::backlog};
 use crate::provider::{
     Error, Provider,
     port::{AuditLine, Deadline, Refusal, Subject, Transaction, TransactionState},
@@ -174,7 +174,8 @@ pub async fn deadlines(provider: &Provider, limit: u32) -> Result<Page<DeadlineV
         name: deadline.name,
         due: deadline.due,
     };
-    Ok(Page { items: rows.into_iter().map(view).collect(), next: None })
+    let total = backlog(provider, Timestamp::MIN).await?.deadlines;
+    Ok(Page { items: rows.into_iter().map(view).collect(), next: None, total: Some(total) })
 }
 
 /// Audit lines, newest first.

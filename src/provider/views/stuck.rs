@@ -8,7 +8,7 @@ use super::Page;
 use crate::{
     provider::{
         Error, Provider,
-        port::{DeliveryRow, StuckRow},
+        port::{Backlog, DeliveryRow, StuckRow},
     },
     wire::text::to_hex,
 };
@@ -78,6 +78,14 @@ pub async fn deliveries(
     Ok(Some(Page::of(page, DeliveryView::from)))
 }
 
+/// What waits, counted; deadlines up to `block_time` are due.
+///
+/// # Errors
+/// When the store gives no answer.
+pub async fn backlog(provider: &Provider, block_time: Timestamp) -> Result<Backlog, Error> {
+    Ok(provider.store.backlog(STUCK_AFTER, block_time).await?)
+}
+
 /// What does not get on, by name.
 ///
 /// # Errors
@@ -87,5 +95,7 @@ pub async fn stuck(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Page<StuckView>, Error> {
-    Ok(Page::of(provider.store.stuck(STUCK_AFTER, after, limit).await?, StuckView::from))
+    let total = backlog(provider, Timestamp::MIN).await?.stuck;
+    let page = provider.store.stuck(STUCK_AFTER, after, limit).await?;
+    Ok(Page { total: Some(total), ..Page::of(page, StuckView::from) })
 }

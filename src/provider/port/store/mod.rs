@@ -143,6 +143,8 @@ pub struct OrderFilter {
     pub bid: Option<Option<String>>,
     /// Only with a lease of ours, in this state when one is given.
     pub lease: Option<Option<String>>,
+    /// Only with a lease of ours that is not closed.
+    pub open_lease: bool,
     /// Only of this owner.
     pub owner: Option<Address>,
 }
@@ -354,6 +356,8 @@ pub trait Store: Send + Sync {
     async fn funnel(&self, since: Timestamp, sample: u32) -> Result<Vec<FunnelRow>, StoreError>;
     /// How many orders were first seen since then, and what became of them.
     async fn totals(&self, since: Timestamp) -> Result<Totals, StoreError>;
+    /// What waits, counted: steps with at least so many failures count as stuck, deadlines up to `block_time` as due.
+    async fn backlog(&self, failures: u32, block_time: Timestamp) -> Result<Backlog, StoreError>;
     /// How often each kind of rows was changed. Cheap enough to be asked every second.
     async fn changes(&self) -> Result<Changes, StoreError>;
 

@@ -170,6 +170,23 @@ pub struct Totals {
     pub running: u64,
 }
 
+/// What waits, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Leases of ours that are not closed.
+    pub open_leases: u64,
+    /// Deadlines of all subjects.
+    pub deadlines: u64,
+    /// Those of them that block time has passed.
+    pub due: u64,
+    /// Subjects whose steps come to nothing again and again.
+    pub stuck: u64,
+    /// Transactions that are signed and not settled.
+    pub unsettled: u64,
+    /// Those of them that carry out a bid.
+    pub unsettled_bids: u64,
+}
+
 /// A kind of rows whose changes are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -50,6 +50,8 @@ pub(crate) async fn orders_are_filtered_by_each_column(store: &dyn Store) {
         (OrderFilter { bid: Some(text("open")), ..none.clone() }, vec![2]),
         (OrderFilter { lease: Some(None), ..none.clone() }, vec![3]),
         (OrderFilter { lease: Some(text("closed")), ..none.clone() }, vec![]),
+        (OrderFilter { open_lease: true, ..none.clone() }, vec![3]),
+        (OrderFilter { open_lease: true, owner: Some(account(2)), ..none.clone() }, vec![]),
         (OrderFilter { owner: Some(account(1)), ..none.clone() }, vec![3, 2, 1]),
         (OrderFilter { owner: Some(account(2)), ..none.clone() }, vec![]),
     ] {

@@ -1,26 +1,28 @@
 //! Logs and metrics: what people and monitoring systems see of a running process.
 //!
-//! Counters are counted where things happen; gauges that say how the rows stand are read from the rows when somebody
+//! Counters are counted where things happen; gauges that say how the rows stand ([`rows`]) are read from the rows when somebody
 //! asks, so that they are right in a process that has just started.
 //!
 //! The one surprising fact: labels are routes, never paths, and words of closed lists, never ids: what a stranger sends
 //! must not make new time series.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+mod rows;
+
+use std::time::Duration;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::provider::{Provider, views};
+use self::rows::Rows;
+use crate::provider::Provider;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,13 +103,6 @@ pub struct StreamLabels {
     pub stream: String,
 }
 
-/// Which orders a gauge counts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PhaseLabels {
-    /// Where they stand with us.
-    pub phase: String,
-}
-
 type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
 
 /// Everything that is counted in one process.
@@ -121,21 +116,7 @@ pub struct Metrics {
     pub deliveries: Family<DeliveryLabels, Counter>,
     /// Chain events that were new.
     pub events: Family<StreamLabels, Counter>,
-    /// Orders by where they stand.
-    orders: Family<PhaseLabels, Gauge>,
-    /// Reservations that are held.
-    reservations: Gauge,
-    /// The node's newest block.
-    teardowns_held: Gauge,
-    chain_height: Gauge,
-    /// How many blocks an indexer is behind the node.
-    stream_lag: Family<StreamLabels, Gauge>,
-    /// Seconds since a stream was heard.
-    stream_silence: Family<StreamLabels, Gauge>,
-    /// 1 while a stream can be trusted to tell what happens.
-    stream_live: Family<StreamLabels, Gauge>,
-    /// 1 while requests should be sent here.
-    ready: Gauge<u64, AtomicU64>,
+    rows: Rows,
     registry: Registry,
 }
 
@@ -151,14 +132,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             deliveries: Family::default(),
             events: Family::default(),
-            orders: Family::default(),
-            reservations: Gauge::default(),
-            teardowns_held: Gauge::default(),
-            chain_height: Gauge::default(),
-            stream_lag: Family::default(),
-            stream_silence: Family::default(),
-            stream_live: Family::default(),
-            ready: Gauge::default(),
+            rows: Rows::default(),
             registry: Registry::with_prefix("lessor"),
         };
         metrics.register();
@@ -182,39 +156,7 @@ impl Metrics {
             self.deliveries.clone(),
         );
         registry.register("webhook_events", "Chain events that were new", self.events.clone());
-        registry.register("orders", "Orders by where they stand", self.orders.clone());
-        registry.register(
-            "reservations_held",
-            "Reservations that are held",
-            self.reservations.clone(),
-        );
-        registry.register(
-            "teardowns_held",
-            "1 while workloads of leases that ended are not removed, until an operator agrees",
-            self.teardowns_held.clone(),
-        );
-        registry.register("chain_height", "The node's newest block", self.chain_height.clone());
-        registry.register(
-            "stream_lag_blocks",
-            "How many blocks an indexer is behind the node",
-            self.stream_lag.clone(),
-        );
-        registry.register_with_unit(
-            "stream_silence",
-            "How long ago a stream was heard",
-            Unit::Seconds,
-            self.stream_silence.clone(),
-        );
-        registry.register(
-            "stream_live",
-            "1 while a stream can be trusted to tell what happens",
-            self.stream_live.clone(),
-        );
-        registry.register(
-            "ready",
-            "1 while requests should be sent to this process",
-            self.ready.clone(),
-        );
+        self.rows.register(registry);
     }
 
     /// Notes an answered request.
@@ -233,48 +175,11 @@ impl Metrics {
     /// Everything in the `OpenMetrics` text format, gauges of the rows as they stand now. A store that gives no answer
     /// leaves them as they were.
     pub async fn render(&self, provider: &Provider, draining: bool) -> String {
-        self.look_at_rows(provider, draining).await;
+        self.rows.look(provider, draining).await;
         let mut page = String::new();
         if let Err(error) = text::encode(&mut page, &self.registry) {
             tracing::error!(%error, "metrics were not written");
         }
         page
     }
-
-    async fn look_at_rows(&self, provider: &Provider, draining: bool) {
-        let health = views::health(provider, draining).await;
-        self.ready.set(u64::from(health.ready));
-        if let Ok(counts) = provider.store.order_counts().await {
-            self.orders.clear();
-            for (phase, count) in counts {
-                self.orders.get_or_create(&PhaseLabels { phase }).set(gauge(count));
-            }
-        }
-        if let Ok(held) = provider.store.reservations().await {
-            self.reservations.set(i64::try_from(held.held.len()).unwrap_or(i64::MAX));
-        }
-        if let Ok(breaker) = provider.store.breaker().await {
-            self.teardowns_held.set(i64::from(breaker.held_since.is_some()));
-        }
-        let Ok(streams) = views::streams(provider).await else { return };
-        let now = provider.clock.now();
-        for stream in streams {
-            let labels = StreamLabels { stream: stream.name.clone() };
-            if let Some(tip) = &stream.node_tip {
-                self.chain_height.set(gauge(tip.height));
-            }
-            if let Some(blocks) = stream.lag_blocks {
-                self.stream_lag.get_or_create(&labels).set(gauge(blocks));
-            }
-            if let Some(heard) = stream.heard_at {
-                self.stream_silence.get_or_create(&labels).set(now.duration_since(heard).as_secs());
-            }
-            let live = i64::from(stream.freshness == "live");
-            self.stream_live.get_or_create(&labels).set(live);
-        }
-    }
-}
-
-fn gauge(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
