@@ -11,6 +11,9 @@ let browser;
 before(async () => {
   await world.start();
   browser = await Browser.open();
+  // Something to look at for those tests that change nothing.
+  await world.bids();
+  await world.deploy(90);
 });
 
 after(async () => {
@@ -259,7 +262,7 @@ test("a gateway that hangs is noticed, and the page goes on when it does", async
   const page = await browser.page(world);
   await page.clock.install();
   await logIn(page, world);
-  await row(page, "Leases", 100).waitFor();
+  await row(page, "Leases", 90).waitFor();
   await page.locator(".link-stream").waitFor();
   world.hang();
   try {
@@ -284,8 +287,9 @@ test("a stream that only beats is kept, and one that is silent is opened anew", 
   await page.locator(".link-stream").waitFor();
   const opened = () => page.evaluate(() => globalThis.streams.length);
   // From here on time passes on the page only when it is told to, however slow the machine is.
-  await page.clock.pauseAt(Date.now() + 3_600_000);
   await page.evaluate(() => void (globalThis.quiet = true));
+  await say(page, "heartbeat", { missing: [] });
+  await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 15_000);
   const before = await opened();
   for (let beats = 0; beats < 4; beats += 1) {
     await say(page, "heartbeat", { missing: [] });
@@ -303,7 +307,7 @@ test("a stream that only beats is kept, and one that is silent is opened anew", 
 test("what the gateway cannot say now is grey while the rest goes on", async () => {
   const page = await browser.page(world);
   await logIn(page, world);
-  await row(page, "Leases", 100).waitFor();
+  await row(page, "Leases", 90).waitFor();
   await page.locator(".link-stream").waitFor();
   await page.evaluate(() => void (globalThis.quiet = true));
   await say(page, "heartbeat", { missing: ["leases", "deadlines"] });
@@ -319,7 +323,7 @@ test("a list that has more than it shows says so", async () => {
   const page = await browser.page(world);
   await logIn(page, world);
   await page.locator(".link-stream").waitFor();
-  await row(page, "Leases", 100).waitFor();
+  await row(page, "Leases", 90).waitFor();
   await page.evaluate(() => void (globalThis.quiet = true));
   for (const name of ["leases?state=open", "deadlines"]) {
     const body = await world.get(`/v1/${name}`);
@@ -415,7 +419,7 @@ test("eight tabs of one browser all get their answers", async () => {
     await tab.goto(world.url);
     tabs.push(tab);
   }
-  for (const tab of tabs) await row(tab, "Leases", 100).waitFor({ timeout: 60_000 });
+  for (const tab of tabs) await row(tab, "Leases", 90).waitFor();
   const streams = await Promise.all(tabs.map((tab) => tab.locator(".link-stream").count()));
   const open = streams.reduce((sum, one) => sum + one, 0);
   assert.ok(open >= 1 && open <= 4, `${open} streams`);

@@ -184,8 +184,9 @@ export class Browser {
     const context = await this.chromium.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     await context.addInitScript(keepStreams);
     if (process.env.PAGE_FILES) await fromTree(context);
+    // Whoever waits goes on as soon as it is there; a machine may have other things to do.
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
-    page.setDefaultTimeout(60_000);
     const faults = [];
     const origin = new URL(world.url).origin;
     page.on("request", (request) => {
