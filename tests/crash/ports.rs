@@ -17,9 +17,9 @@ use lessor::{
     provider::{
         self,
         port::{
-            Account, AccountCommit, AccountWork, AuditLine, Backlog, Breaker, Broadcast, Chain, ChainError,
-            ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent, Commit,
-            Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
+            Account, AccountCommit, AccountWork, AuditLine, Backlog, Breaker, Broadcast, Chain,
+            ChainError, ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent,
+            Commit, Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
             Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim, Included, Indexer,
             Ingested, LeaseStatus, Loaded, LogLine, LogQuery, Maintenance, ManifestRow,
             ManifestStored, Missed, NewPolicy, NodeHealth, Observation, OrderFilter, OrderRow,

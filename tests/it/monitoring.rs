@@ -50,7 +50,8 @@ async fn every_metric_that_an_alert_or_a_graph_names_is_exported_and_true() {
     let hasty = Terms { bid_wait: Duration::from_secs(1), ..terms() };
     let vain = tenant(&dev, 1).deploy(&example("declined.yaml"), Some(8), &hasty, &mut |_| {});
     assert!(vain.await.is_err());
-    let decline = r#"lessor_order_decisions_total{action="decline",reason="attributes_mismatch"} 1"#;
+    let decline =
+        r#"lessor_order_decisions_total{action="decline",reason="attributes_mismatch"} 1"#;
     say(&dev, decline).await;
     // Once all is settled nothing waits but what the lease itself waits for.
     say(&dev, "lessor_tx_unconfirmed 0").await;
@@ -91,7 +92,10 @@ fn the_alerts_and_the_dashboard_are_whole() {
         let text = |value: &serde_json::Value| value.as_str().is_some_and(|text| text.len() > 10);
         let (expr, notes) = (rule["expr"].as_str().unwrap(), &rule["annotations"]);
         assert!(text(&notes["summary"]) && text(&notes["action"]), "{rule}");
-        assert!(["page", "ticket"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{rule}");
+        assert!(
+            ["page", "ticket"].contains(&rule["labels"]["severity"].as_str().unwrap()),
+            "{rule}"
+        );
         assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
         assert!(!named(expr).is_empty(), "{expr}");
     }
@@ -102,6 +106,9 @@ fn the_alerts_and_the_dashboard_are_whole() {
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty() && !panel["title"].as_str().unwrap().is_empty(), "{panel}");
-        assert!(targets.iter().all(|one| !named(one["expr"].as_str().unwrap()).is_empty()), "{panel}");
+        assert!(
+            targets.iter().all(|one| !named(one["expr"].as_str().unwrap()).is_empty()),
+            "{panel}"
+        );
     }
 }

@@ -142,7 +142,7 @@ const fn rule(line: Line) -> Rule {
 
 /// The worst first.
 #[rustfmt::skip]
-const RULES: [Rule; 21] = {
+const RULES: [Rule; 22] = {
     use ProviderVerdict::{Bidding, Deaf, Degraded, Maintenance, Paused};
     [
         rule(("store", "", Degraded, "store_unavailable",
@@ -205,6 +205,9 @@ const RULES: [Rule; 21] = {
         rule(("settings", "bad_file", Degraded, "settings_refused",
             "The settings were changed and cannot be used; the last good ones are in force.",
             "Mend the settings; the last good ones stay in force until then.")),
+        rule(("settings", "store_unavailable", Degraded, "settings_waiting",
+            "The settings were changed and the store did not take them; the last good ones are in force.",
+            "Wait: they are tried again by themselves; look after the store if that stays so.")),
         // Bids are made all the same, by the new settings where they are in force.
         rule(("settings", "restart_needed", Bidding, "settings_restart",
             "Orders are bid on; part of the new settings waits for a restart.",
@@ -387,7 +390,7 @@ mod tests {
     #[test]
     fn every_condition_has_its_verdict_its_reason_and_something_to_do() {
         type Row = (&'static [(&'static str, &'static str)], ProviderVerdict, &'static str);
-        let table: [Row; 20] = [
+        let table: [Row; 21] = [
             (&[("teardowns", "held")], Degraded, "teardowns_held"),
             (&[("store", "unavailable")], Degraded, "store_unavailable"),
             (&[("draining", "stopping")], Degraded, "draining"),
@@ -406,6 +409,7 @@ mod tests {
             (&[("restore", "comparing")], Degraded, "restore_comparing"),
             (&[("settings", "bad_file")], Degraded, "settings_refused"),
             (&[("settings", "restart_needed")], Bidding, "settings_restart"),
+            (&[("settings", "store_unavailable")], Degraded, "settings_waiting"),
             (&[("bidding", "signer_away")], Degraded, "signer_away"),
             (&[("moon", "full")], Degraded, "moon_full"),
         ];
