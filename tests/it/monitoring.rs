@@ -48,8 +48,9 @@ async fn every_metric_that_an_alert_or_a_graph_names_is_exported_and_true() {
     let dev = world(&folder.path().join("data"), None, true).await;
     tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
     let hasty = Terms { bid_wait: Duration::from_secs(1), ..terms() };
-    let vain = tenant(&dev, 1).deploy(&example("declined.yaml"), Some(8), &hasty, &mut |_| {});
-    assert!(vain.await.is_err());
+    let other = tenant(&dev, 1);
+    let vain = other.deploy(&example("declined.yaml"), Some(8), &hasty, &mut |_| {}).await;
+    assert!(vain.is_err());
     let decline =
         r#"lessor_order_decisions_total{action="decline",reason="attributes_mismatch"} 1"#;
     say(&dev, decline).await;
