@@ -252,11 +252,11 @@ async fn what_cannot_be_made_now_is_named_at_once_and_again_when_it_can() {
     until_missing(&mut reader, &[]).await;
 
     // Without the counts nothing is known of any panel; the overview is there and says why.
-    sqlx::query("ALTER TABLE changes RENAME TO elsewhere").execute(&rows).await.unwrap();
+    sqlx::query("ALTER TABLE changes RENAME TO nowhere").execute(&rows).await.unwrap();
     let all =
         ["streams", "funnel", "orders", "leases", "inventory", "deadlines", "stuck", "maintenance"];
     until_missing(&mut reader, &all).await;
-    sqlx::query("ALTER TABLE elsewhere RENAME TO changes").execute(&rows).await.unwrap();
+    sqlx::query("ALTER TABLE nowhere RENAME TO changes").execute(&rows).await.unwrap();
     until_missing(&mut reader, &[]).await;
 }
 
