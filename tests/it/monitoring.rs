@@ -47,7 +47,7 @@ async fn every_metric_that_an_alert_or_a_graph_names_is_exported_and_true() {
     let dev = world(&folder.path().join("data"), None, true).await;
     tenant(&dev, 0).deploy(&example("web.yaml"), Some(7), &terms(), &mut |_| {}).await.unwrap();
     let hasty = Terms { bid_wait: Duration::from_secs(1), ..terms() };
-    let other = tenant(&dev, 1);
+    let other = tenant(&dev, 3);
     let vain = other.deploy(&example("declined.yaml"), Some(8), &hasty, &mut |_| {}).await;
     assert!(vain.is_err());
     // As often as it was decided on.

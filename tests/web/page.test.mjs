@@ -163,7 +163,7 @@ test("a backfill can be asked for", async () => {
 test("every number leads to the call behind it", async () => {
   const page = await browser.page(world);
   await logIn(page, world);
-  await row(page, "Leases", 100).waitFor();
+  await row(page, "Leases", 90).waitFor();
   await panel(page, "Deadlines").getByRole("cell").first().waitFor();
   const paths = await page.locator("a.figure, .panel-tools a.quiet").evaluateAll((links) => [
     ...new Set(links.map((link) => link.getAttribute("href")).filter((path) => path.startsWith("/"))),
