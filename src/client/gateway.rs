@@ -192,7 +192,8 @@ impl Gateway {
             return Err(Error::Gateway { doing: "the manifest", status: 409, detail });
         }
         let applied = found.manifest_hash.as_deref() == Some(hash);
-        Ok((!applied).then(|| format!("{lease}: {}", found.phase)))
+        let reason = found.phase_reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        Ok((!applied).then(|| format!("{lease}: {}{reason}", found.phase)))
     }
 
     /// The provider's decision on an order, laid out for reading.

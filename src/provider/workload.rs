@@ -29,6 +29,8 @@ const CONCURRENCY: usize = 8;
 const GOING: SignedDuration = SignedDuration::from_millis(250);
 /// How often a teardown that is held looks whether it may be carried out.
 const HELD: SignedDuration = SignedDuration::from_secs(5);
+/// The longest wait until what the cluster gave no answer to is tried again: it is one's own, and tenants wait for it.
+const AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How often a workload that is going is looked at while the cluster names what it waits for.
 const WAITING: SignedDuration = SignedDuration::from_secs(2);
 
@@ -77,7 +79,7 @@ impl Provider {
                 self.later(&format!("the workload is going, after {what}"), WAITING)
             }
             Ok(Carried::Held(reason)) => self.later(&reason, HELD),
-            Err(error) => self.later(&error.to_string(), back_off(effect.attempts)),
+            Err(error) => self.later(&error.to_string(), back_off(effect.attempts).min(AGAIN)),
         }
     }
 

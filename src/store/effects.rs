@@ -168,6 +168,11 @@ pub(super) async fn absorb(
 }
 
 impl Sqlite {
+    pub(super) async fn read_effects(&self, subject: &Subject) -> Result<Vec<Effect>, Failure> {
+        let mut connection = self.readers.acquire().await?;
+        effects_of(&mut connection, &[subject.to_string()]).await
+    }
+
     pub(super) async fn claim_cluster_effects(
         &self,
         worker: &str,

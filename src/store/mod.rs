@@ -63,7 +63,7 @@ use crate::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
         AccountCommit, AccountWork, AuditLine, Backlog, Breaker, ChainIdentity, Changes, Claim,
-        Commit, Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
+        Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim, EffectReport,
         EventRow, FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow,
         ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow,
         PolicyStored, Reservations, Restore, Session, Spent, Store, StoreError, StreamChange,
@@ -221,6 +221,10 @@ impl Store for Sqlite {
         self.report_cluster_effect(claim, report, now)
             .await
             .map_err(|failure| failure.while_doing("report an effect"))
+    }
+
+    async fn effects(&self, subject: &Subject) -> Result<Vec<Effect>, StoreError> {
+        self.read_effects(subject).await.map_err(|failure| failure.while_doing("read effects"))
     }
 
     async fn account_work(

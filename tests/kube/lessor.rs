@@ -9,14 +9,15 @@ use kube::{
 };
 use lessor::{
     cluster::kubernetes::{Kubernetes, names, object::Kind, settings::Settings, watch::Watching},
-    domain::{Address, LeaseId, OrderId},
-    manifest::{Group, Manifest},
-    provider::port::{HostnameRoute, Workload},
+    domain::LeaseId,
+    provider::port::Workload,
 };
 use serde_json::{Value, json};
 
+pub(crate) use crate::fixtures::{lease, service};
 use crate::{
     cluster::{Cluster, Ring, audit::Call, shared},
+    fixtures,
     support::eventually,
 };
 
@@ -146,53 +147,13 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
     }
 }
 
-/// A lease of its own for each number.
-pub(crate) fn lease(dseq: u64) -> LeaseId {
-    let account = |byte: u8| Address::from_bytes(&[byte; 20]).unwrap();
-    OrderId::new(account(1), dseq, 1, 1).lease(&account(2))
-}
-
-/// A service that is reached at `<name>.example.com`, where it has a hostname.
-pub(crate) fn service(name: &str, image: &str) -> Value {
-    json!({
-        "name": name, "image": image, "command": null, "args": null, "env": ["MODE=test"],
-        "resources": {
-            "id": 1,
-            "cpu": {"units": {"val": "100"}},
-            "memory": {"size": {"val": "67108864"}},
-            "storage": [{"name": "default", "size": {"val": "134217728"}}],
-            "gpu": {"units": {"val": "0"}},
-            "endpoints": [],
-        },
-        "count": 1,
-        "expose": [{
-            "port": 8080, "externalPort": 80, "proto": "TCP", "service": "", "global": true,
-            "hosts": [],
-            "httpOptions": {
-                "maxBodySize": 1_048_576, "readTimeout": 60000, "sendTimeout": 60000,
-                "nextTries": 3, "nextTimeout": 0, "nextCases": ["error", "timeout"],
-            },
-            "ip": "", "endpointSequenceNumber": 0,
-        }],
-        "credentials": null,
-    })
-}
-
-pub(crate) fn group(services: &[Value]) -> Group {
-    let manifest = json!([{"name": "west", "services": services}]);
-    Manifest::from_json(manifest.to_string().as_bytes()).unwrap().groups()[0].clone()
-}
-
 /// What is to run for a lease; the first service has a hostname.
 pub(crate) fn workload(lease: &LeaseId, version: u8, services: &[Value]) -> Workload {
-    let first = services[0]["name"].as_str().unwrap().to_owned();
+    let first = services[0]["name"].as_str().unwrap();
     let hostname = format!("{first}-{}.example.com", lease.order.dseq());
     Workload {
-        lease: lease.clone(),
-        manifest_hash: format!("{version:02x}").repeat(32),
-        group: group(services),
-        hostnames: vec![HostnameRoute { hostname, service: first, port: 8080 }],
-        gpus: BTreeMap::new(),
+        hostnames: vec![fixtures::route(&hostname, first)],
+        ..fixtures::workload(lease, version, services)
     }
 }
 

@@ -15,7 +15,11 @@ mod figures;
 mod harness;
 mod lessor;
 mod node;
+mod outages;
+mod paper;
+mod provider;
 mod watch;
+mod wire;
 
 #[path = "../it/cluster/contract.rs"]
 #[expect(

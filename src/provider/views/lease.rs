@@ -10,9 +10,12 @@ use super::{MoneyView, Page, order::record, stuck::backlog};
 use crate::{
     domain::{Address, LeaseId},
     provider::{
-        Error, Provider,
+        Error, Provider, intent,
         lease::{LeaseRecord, Phase},
-        port::{ClusterError, ForwardedPort, LeaseStatus, ManifestRow, OrderFilter, ServiceStatus},
+        port::{
+            ClusterError, ForwardedPort, LeaseStatus, ManifestRow, OrderFilter, ServiceStatus,
+            Subject,
+        },
     },
 };
 
@@ -39,7 +42,8 @@ pub struct LeaseView {
     /// `gone`.
     #[schema(example = "running")]
     pub phase: &'static str,
-    /// Why it stands there, where there is more to say: what the cluster refused, why it is to be closed.
+    /// Why it stands there, where there is more to say: what the cluster refused, why it is to be closed, and of one lease
+    /// what an apply or a teardown that does not get on waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase_reason: Option<String>,
     /// Until when a manifest is waited for, in block time.
@@ -237,7 +241,27 @@ pub async fn lease(provider: &Provider, id: &LeaseId) -> Result<Option<LeaseView
             None => tracing::warn!(lease.id = %id, "the cluster takes too long"),
         }
     }
-    Ok(Some(LeaseView::from(&record)))
+    let mut view = LeaseView::from(&record);
+    if view.phase_reason.is_none() {
+        view.phase_reason = waits_for(provider, &record).await?;
+    }
+    Ok(Some(view))
+}
+
+/// What the cluster answered when the lease's apply or teardown was tried last, while that is not done.
+async fn waits_for(provider: &Provider, lease: &LeaseRecord) -> Result<Option<String>, Error> {
+    let key = match &lease.phase {
+        Phase::Applying { hash } => intent::apply_key(&lease.id, hash, lease.applies),
+        Phase::TearingDown => intent::teardown_key(&lease.id),
+        _ => return Ok(None),
+    };
+    let subject = Subject::Deployment(lease.id.deployment().clone());
+    let effects = provider.store.effects(&subject).await?;
+    let tried = effects.into_iter().find(|effect| effect.key == key);
+    Ok(tried.and_then(|effect| {
+        let attempts = effect.attempts;
+        effect.last_error.map(|error| format!("try {attempts}: {error}"))
+    }))
 }
 
 async fn ask(

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | [`Ring::Api`] | etcd, kube-apiserver | 4 s |
 //! | [`Ring::Controllers`] | and kube-controller-manager, kube-scheduler | 5 s |
-//! | [`Ring::Node`] | and containerd, kubelet, kube-proxy, in a network namespace; needs root | 12 s |
+//! | [`Ring::Paper`] | and a node that is only on paper: whatever is placed on it is said to run | 6 s |
+//! | [`Ring::Node`] | in its place containerd, kubelet, kube-proxy, in a network namespace; needs root | 12 s |
 //!
 //! `KUBE_ASSETS` names the folder with the programs, as `tests/kube/build` prints it. A test takes the ring's one
 //! cluster ([`shared`]) and works in namespaces of its own; a test that breaks things starts its own ([`Cluster::start`]).
@@ -14,8 +15,11 @@ mod assets;
 pub(crate) mod audit;
 mod certificates;
 mod control;
+mod dump;
 mod node;
-mod process;
+mod paper;
+pub(crate) mod policies;
+pub(crate) mod process;
 
 use std::{
     fs::{self, File},
@@ -29,10 +33,13 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::{authentication::v1::TokenRequest, core::v1::ServiceAccount},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, Config, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::GroupVersionKind,
     discovery,
@@ -40,12 +47,14 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+pub(crate) use self::node::ADDRESS as NODE_ADDRESS;
 use self::{
     assets::Assets,
     audit::Call,
     certificates::{Authority, Signed},
     control::Control,
     node::Node,
+    paper::Paper,
     process::Place,
 };
 use crate::support::install_tls;
@@ -60,6 +69,8 @@ pub(crate) enum Ring {
     Api,
     /// Objects are acted on, and namespaces go; pods stay pending, for there is no node.
     Controllers,
+    /// Pods are said to run, and leave when they are told to. They have no logs and take no commands.
+    Paper,
     /// Pods run.
     Node,
 }
@@ -67,7 +78,7 @@ pub(crate) enum Ring {
 /// The ring's cluster that all tests of this process share; `None` where it cannot run, which is printed, and fails
 /// with `CI=true`.
 pub(crate) fn shared(ring: Ring) -> Option<&'static Cluster> {
-    static SHARED: [OnceLock<Option<Cluster>>; 3] = [const { OnceLock::new() }; 3];
+    static SHARED: [OnceLock<Option<Cluster>>; 4] = [const { OnceLock::new() }; 4];
     SHARED[ring as usize].get_or_init(|| on_its_own_thread(ring)).as_ref()
 }
 
@@ -85,6 +96,8 @@ fn on_its_own_thread(ring: Ring) -> Option<Cluster> {
 pub(crate) struct Cluster {
     /// The node goes before what it talks to.
     node: Option<Node>,
+    /// It keeps its node until the cluster ends.
+    paper: Option<Paper>,
     control: Mutex<Control>,
     place: Place,
     server: String,
@@ -101,6 +114,7 @@ impl Cluster {
         let assets = assets::found(ring)?;
         install_tls();
         let folder = new_folder();
+        dump::include(&folder);
         let only = (ring == Ring::Node).then(node::take_turn);
         let place = if ring == Ring::Node { node::make_network() } else { Place::host() };
         let authority = Authority::new(&folder);
@@ -109,6 +123,7 @@ impl Cluster {
         let server = control.server(&place);
         let mut cluster = Self {
             node: None,
+            paper: None,
             control: Mutex::new(control),
             place,
             server,
@@ -120,6 +135,11 @@ impl Cluster {
         cluster.extend(&assets).await;
         if ring == Ring::Node {
             cluster.node = Some(Node::start(&cluster, &assets).await);
+        }
+        if ring == Ring::Paper {
+            // Not among the users that are written down.
+            let kubeconfig = cluster.login("paper", "paper", &["system:masters", "system:nodes"]);
+            cluster.paper = Some(Paper::start(kubeconfig, &cluster.admin()).await);
         }
         Some(cluster)
     }
@@ -138,6 +158,34 @@ impl Cluster {
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         let number = self.users.fetch_add(1, Ordering::Relaxed);
         self.login(&format!("user-{number}"), user, &[])
+    }
+
+    /// A file with which a service account logs in as its pods do, at the API server of this URL.
+    pub(crate) async fn account_login(
+        &self,
+        namespace: &str,
+        account: &str,
+        server: &str,
+    ) -> PathBuf {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), namespace);
+        let wanted =
+            json!({ "metadata": {}, "spec": { "audiences": [], "expirationSeconds": 7200 } });
+        let wanted: TokenRequest = serde_json::from_value(wanted).unwrap();
+        let params = PostParams::default();
+        let made = accounts.create_token_request(account, &params, &wanted).await.unwrap();
+        let user = json!({ "token": made.status.unwrap().token });
+        let number = self.users.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("account-{number}.kubeconfig"));
+        fs::write(&path, kubeconfig(&self.authority, server, &user).to_string()).unwrap();
+        path
+    }
+
+    /// A folder of its own that is gone when the process is.
+    pub(crate) fn new_folder(&self, name: &str) -> PathBuf {
+        let number = self.users.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(format!("{name}-{number}"));
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     /// Gives a user a role of the whole cluster.
@@ -208,6 +256,12 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        dump::leave_out(&self.folder);
+    }
+}
+
 fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
@@ -256,19 +310,22 @@ fn login(
     groups: &[&str],
 ) -> PathBuf {
     let Signed { certificate, key } = authority.client(file, user, groups);
-    let config = json!({
+    let user = json!({ "client-certificate": certificate, "client-key": key });
+    let config = kubeconfig(authority, server, &user);
+    let path = folder.join(format!("{file}.kubeconfig"));
+    fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+fn kubeconfig(authority: &Authority, server: &str, user: &Value) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "test",
         "clusters": [{"name": "test", "cluster": {
             "server": server, "certificate-authority": authority.certificate(),
         }}],
-        "users": [{"name": "test", "user": {
-            "client-certificate": certificate, "client-key": key,
-        }}],
+        "users": [{"name": "test", "user": user}],
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    });
-    let path = folder.join(format!("{file}.kubeconfig"));
-    fs::write(&path, config.to_string()).unwrap();
-    path
+    })
 }
 
 /// A folder that is gone when the process is; its path is short, since sockets lie in it.

@@ -26,7 +26,7 @@ use super::{
     assets::Assets,
     control::flags,
     login,
-    process::{Place, Process, afterwards, run},
+    process::{Place, Process, afterwards, run, signal},
 };
 use crate::support::eventually;
 
@@ -35,6 +35,8 @@ pub(crate) const NAME: &str = "node1";
 /// The node's address; the host reaches it through a pair of interfaces.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 199, 0, 1);
 const NETWORK: &str = "kube-test";
+/// The network of a machine beyond the node.
+const OUTSIDE: &str = "kube-test-out";
 const PODS: &str = "10.200.0.0/24";
 const SERVICES: &str = "10.96.0.0/16";
 const GROUP: &str = "kube-test";
@@ -50,7 +52,8 @@ pub(super) fn take_turn() -> File {
 /// What removes a node's network and control groups.
 fn remove() -> String {
     format!(
-        "ip netns delete {NETWORK} 2>/dev/null; ip link delete {NETWORK}-h 2>/dev/null; \
+        "ip netns delete {NETWORK} 2>/dev/null; ip netns delete {OUTSIDE} 2>/dev/null; \
+         ip link delete {NETWORK}-h 2>/dev/null; \
          find /sys/fs/cgroup -depth -type d -path '*/{GROUP}*' -exec rmdir {{}} + 2>/dev/null; true"
     )
 }
@@ -85,6 +88,8 @@ pub(super) fn make_network() -> Place {
 pub(crate) struct Node {
     process: Process,
     folder: PathBuf,
+    /// The program of the tests' images.
+    tenant: PathBuf,
 }
 
 impl Node {
@@ -110,7 +115,7 @@ impl Node {
         arguments.push(init.display().to_string());
         let process =
             Process::start("node", cluster.place(), &folder, Path::new("unshare"), &arguments);
-        let mut node = Self { process, folder };
+        let mut node = Self { process, folder, tenant: assets.program("tenant") };
         node.take_images(assets).await;
         node.ready(cluster).await;
         node
@@ -127,6 +132,61 @@ impl Node {
         let mut all = vec![network.as_str(), program];
         all.extend(arguments);
         run("nsenter", &all)
+    }
+
+    /// Whether packets between two pods pass the tables too, although they stay on one bridge.
+    pub(crate) fn filters_its_bridge(&self) -> bool {
+        let file = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+        self.inside("sh", &["-c", &format!("cat {file} 2>/dev/null || true")]).trim() == "1"
+    }
+
+    /// A machine beyond the node that answers at these addresses, on port 80, until it is dropped.
+    pub(crate) fn machine_outside(&self, addresses: &[Ipv4Addr]) -> Outside {
+        let mut script = format!(
+            "set -e
+            ip netns add {OUTSIDE}
+            node() {{ nsenter --net=/run/netns/{NETWORK} \"$@\"; }}
+            out() {{ nsenter --net=/run/netns/{OUTSIDE} \"$@\"; }}
+            node ip link add outside type veth peer name eth0 netns {OUTSIDE}
+            node ip address add 198.51.100.1/30 dev outside
+            node ip link set outside up
+            out ip link set lo up
+            out ip address add 198.51.100.2/30 dev eth0
+            out ip link set eth0 up
+            out ip route add default via 198.51.100.1\n"
+        );
+        for address in addresses {
+            script += &format!(
+                "out ip address add {address}/32 dev lo
+                node ip route add {address}/32 via 198.51.100.2\n"
+            );
+        }
+        run("bash", &["-c", &script]);
+        let place = Place {
+            address: IpAddr::V4(addresses[0]),
+            enter: vec!["nsenter".to_owned(), format!("--net=/run/netns/{OUTSIDE}")],
+        };
+        let arguments = [
+            "PORT=80".to_owned(),
+            "LOG_EVERY_MS=60000".to_owned(),
+            self.tenant.display().to_string(),
+            "serve".to_owned(),
+        ];
+        Outside(Process::start("outside", &place, &self.folder, Path::new("env"), &arguments))
+    }
+
+    /// Stops the kubelet where it stands, until the answer is dropped. Containers run on.
+    pub(crate) fn freeze_kubelet(&self) -> Frozen {
+        let wanted = format!("--config={}", self.folder.join("kubelet.yaml").display());
+        let has_it = |entry: &fs::DirEntry| {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes())
+        };
+        let found = fs::read_dir("/proc").unwrap().filter_map(Result::ok).find(has_it);
+        let id = found.expect("the kubelet runs").file_name();
+        let id = id.to_str().unwrap().parse().unwrap();
+        signal(id, "STOP");
+        Frozen(id)
     }
 
     /// Containerd's own tool, which needs no network.
@@ -166,6 +226,25 @@ impl Node {
             format!("{part}:\n{}", super::process::tail(&log, 15))
         });
         format!("{}\n{}", self.process.state(), logs.join("\n"))
+    }
+}
+
+/// A machine beyond the node.
+pub(crate) struct Outside(#[expect(dead_code, reason = "it ends with this")] Process);
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        // With its network go both ends of the way there.
+        let _ = Command::new("ip").args(["netns", "delete", OUTSIDE]).status();
+    }
+}
+
+/// A process that stands still until this is dropped.
+pub(crate) struct Frozen(u32);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal(self.0, "CONT");
     }
 }
 

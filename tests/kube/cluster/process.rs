@@ -15,7 +15,10 @@ use std::{
         mpsc::{Sender, channel},
     },
     thread,
+    time::Duration,
 };
+
+use super::PATIENCE;
 
 /// Where processes run, and the address that they listen at.
 #[derive(Debug, Clone)]
@@ -102,9 +105,39 @@ impl Process {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status().unwrap();
-        assert!(status.success(), "{name} to {}", self.line[4]);
+        signal(self.child.id(), name);
+    }
+
+    /// The last word of the first line that it printed and that begins with `word`, once it has.
+    pub(crate) async fn says(&mut self, word: &str) -> String {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let text = fs::read_to_string(&self.log).unwrap_or_default();
+            // The last line may be half written.
+            let mut whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            if let Some(line) = whole.find(|line| line.split_whitespace().next() == Some(word)) {
+                return line.split_whitespace().next_back().unwrap().to_owned();
+            }
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            assert!(
+                !has_ended && begun.elapsed() < PATIENCE,
+                "it did not say {word:?}: {}",
+                self.state()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How much time of processors it has used.
+    pub(crate) fn used(&self) -> Duration {
+        /// The kernel counts in hundredths of a second, on every machine that anybody has.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the program stands in brackets and may hold anything.
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        let of =
+            |place: usize| -> u32 { rest.split_whitespace().nth(place).unwrap().parse().unwrap() };
+        TICK * (of(11) + of(12))
     }
 
     /// The last lines of what it printed, and whether it has ended.
@@ -119,6 +152,12 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
             && tail(&self.log, 50).contains("address already in use")
     }
+}
+
+/// Sends a signal to a process.
+pub(super) fn signal(id: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &id.to_string()]).status().unwrap();
+    assert!(status.success(), "{name} to {id}");
 }
 
 impl Drop for Process {

@@ -1,37 +1,29 @@
 //! Kubernetes keeps what every backend of the cluster port promises, as the user and with the roles of `deploy/kubernetes`.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use kube::{Api, api::ListParams};
 use lessor::cluster::kubernetes::{Kubernetes, settings::Settings, watch::Watching};
 use serde_json::json;
 
-use super::{LIMIT, NODE};
+use super::NODE;
 use crate::{
-    cluster::{Cluster, Ring, documents, node_name, shared},
+    cluster::{Cluster, Ring, node_name, shared},
     contract::{self, Images},
-    support::eventually,
+    provider::{USER, installed},
 };
 
 /// Names that documents use; the node has two of them under others.
-const IMAGES: Images = Images {
+pub(super) const IMAGES: Images = Images {
     good: "ghcr.io/example/web:1.0",
     missing: "ghcr.io/example/web:missing",
     crashing: "ghcr.io/example/web:crash",
 };
-/// The user that the files give their roles to.
-const USER: &str = "system:serviceaccount:akash-services:lessor";
 /// How long one answer may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// lessor with its watches open, logged in as it is when it was deployed.
-async fn deployed(cluster: &Cluster) -> (Kubernetes, Watching) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
-    for file in ["namespaces.yaml", "rbac.yaml"] {
-        for object in documents(&folder.join(file)) {
-            cluster.apply(&object).await;
-        }
-    }
+pub(super) async fn deployed(cluster: &Cluster) -> (Kubernetes, Watching) {
+    installed(cluster).await;
     cluster
         .apply(&json!({
             "apiVersion": "v1", "kind": "Node",
@@ -40,15 +32,9 @@ async fn deployed(cluster: &Cluster) -> (Kubernetes, Watching) {
         .await;
     cluster.node().tag("registry.test/tenant:1", IMAGES.good);
     cluster.node().tag("registry.test/crash:1", IMAGES.crashing);
-    let client = cluster.user(USER);
-    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client.clone());
-    eventually("the roles are known", LIMIT, async || {
-        nodes.list(&ListParams::default()).await.ok()
-    })
-    .await;
     let settings =
         Settings { public_hostname: "provider.example.com".to_owned(), ..Settings::default() };
-    let kubernetes = Kubernetes::with(client, settings, TIMEOUT);
+    let kubernetes = Kubernetes::with(cluster.user(USER), settings, TIMEOUT);
     let watching = kubernetes.watch();
     (kubernetes, watching)
 }

@@ -1,6 +1,9 @@
 //! What needs a real node: containers that run, write, answer and crash.
 
 mod contract;
+mod isolation;
+mod life;
+mod lost;
 mod streams;
 
 use std::time::Duration;

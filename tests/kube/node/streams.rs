@@ -322,13 +322,13 @@ fn in_web(command: &[&str]) -> ExecQuery {
     }
 }
 
-struct Ended {
-    stdout: String,
-    stderr: String,
-    code: Result<i32, String>,
+pub(super) struct Ended {
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+    pub(super) code: Result<i32, String>,
 }
 
-async fn run(streams: &Streams, lease: &LeaseId, command: &[&str]) -> Ended {
+pub(super) async fn run(streams: &Streams, lease: &LeaseId, command: &[&str]) -> Ended {
     collect(streams.exec(lease, &in_web(command)).await.unwrap()).await
 }
 

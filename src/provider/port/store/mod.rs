@@ -269,6 +269,8 @@ pub trait Store: Send + Sync {
         report: &EffectReport,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// What a subject wants carried out and no step of it has taken in yet, in the order in which it was wanted.
+    async fn effects(&self, subject: &Subject) -> Result<Vec<Effect>, StoreError>;
     /// What the account has to do if it is due (woken, `wake_at` passed, effects wanted or transactions unsettled and their time
     /// come). Nobody owns it: two processes may work on the same effect, and the first that commits a transaction holds it.
     async fn account_work(
