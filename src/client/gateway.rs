@@ -45,6 +45,7 @@ struct Lease {
     phase: String,
     phase_reason: Option<String>,
     manifest_hash: Option<String>,
+    manifest_tried: Option<String>,
 }
 
 /// Reads a body up to a limit.
@@ -187,7 +188,8 @@ impl Gateway {
                 Err(Error::Gateway { status: 404 | 503, detail, .. }) => return Ok(Some(detail)),
                 Err(error) => return Err(error),
             };
-        if found.phase == "refused" {
+        // A refusal of the manifest before may still stand there.
+        if found.phase == "refused" && found.manifest_tried.as_deref().is_none_or(|it| it == hash) {
             let detail = found.phase_reason.unwrap_or_default();
             return Err(Error::Gateway { doing: "the manifest", status: 409, detail });
         }

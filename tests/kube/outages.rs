@@ -17,6 +17,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     cluster::{Cluster, Ring, shared},
+    paper::PAPER,
     provider::{LIMIT, Provider, USER, changed, example, terms, word},
     support::eventually,
     wire::Wire,
@@ -105,7 +106,7 @@ async fn an_api_server_that_is_away_in_each_phase_of_a_lease_only_delays_it() {
             assert_eq!(provider.lease(&tenant, &lease).await["phase"], "applying");
         })
         .await;
-        says_why(&provider, &tenant, &lease, "apply a workload").await;
+        says_why(&provider, &tenant, &lease, "try ").await;
 
         // It goes again when the namespace is there and nothing else: answers are late, so there is time for it.
         wire.slow(Duration::from_millis(300));
@@ -268,6 +269,7 @@ async fn silence_slow_answers_and_broken_connections_only_delay_an_update() {
 async fn what_the_operators_policy_refuses_is_told_and_what_ran_before_goes_on() {
     const DSEQ: u64 = 712;
     let Some(cluster) = shared(Ring::Paper) else { return };
+    let _turn = PAPER.read().await;
     let provider = Provider::start(cluster).await;
     let tenant = provider.tenant(0);
     let document = example("web.yaml");
@@ -347,6 +349,7 @@ async fn forbid_latest(cluster: &Cluster, namespace: &str) {
 async fn a_namespace_that_a_finalizer_holds_is_told_and_goes_when_it_is_lifted() {
     const DSEQ: u64 = 713;
     let Some(cluster) = shared(Ring::Paper) else { return };
+    let _turn = PAPER.read().await;
     let provider = Provider::start(cluster).await;
     let tenant = provider.tenant(0);
     tenant.deploy(&example("web.yaml"), Some(DSEQ), &terms(), &mut |_| {}).await.unwrap();

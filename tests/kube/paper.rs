@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Held while a test uses the node, by one alone while it counts what the node holds.
-static NODE: RwLock<()> = RwLock::const_new(());
+pub(crate) static PAPER: RwLock<()> = RwLock::const_new(());
 /// How long one answer may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Nobody looks at them.
@@ -24,7 +24,7 @@ macro_rules! keeps_the_contract {
         #[tokio::test]
         async fn $promise() {
             let Some(cluster) = shared(Ring::Paper) else { return };
-            let _turn = NODE.$turn().await;
+            let _turn = PAPER.$turn().await;
             installed(cluster).await;
             let kubernetes = Kubernetes::with(cluster.user(USER), Settings::default(), TIMEOUT);
             let _watching = kubernetes.watch();

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How long anything may take.
-pub(crate) const LIMIT: Duration = Duration::from_mins(3);
+pub(crate) const LIMIT: Duration = Duration::from_mins(5);
 /// The account that `deploy/kubernetes` has for lessor.
 const ACCOUNT: (&str, &str) = ("akash-services", "lessor");
 /// What the audit log calls it.

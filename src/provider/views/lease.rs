@@ -67,6 +67,9 @@ pub struct LeaseView {
     /// SHA-256 of the manifest that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_hash: Option<String>,
+    /// SHA-256 of the manifest that is on its way into the cluster, or that the cluster refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_tried: Option<String>,
     /// When the cluster answered what is said of services.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -181,6 +184,13 @@ fn phase_reason(phase: &Phase) -> Option<String> {
     }
 }
 
+fn tried(phase: &Phase) -> Option<&str> {
+    match phase {
+        Phase::Applying { hash } | Phase::Refused { hash, .. } => Some(hash),
+        _ => None,
+    }
+}
+
 impl From<&LeaseRecord> for LeaseView {
     fn from(record: &LeaseRecord) -> Self {
         let order = &record.id.order;
@@ -209,6 +219,7 @@ impl From<&LeaseRecord> for LeaseView {
             seen_at: record.seen_at.0,
             close_reason: (!record.state.is_running()).then(|| record.reason.to_string()),
             manifest_hash: record.applied.clone(),
+            manifest_tried: tried(&record.phase).map(str::to_owned),
             observed_at,
             services,
             forwarded_ports,

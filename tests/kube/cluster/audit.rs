@@ -19,7 +19,7 @@ pub(super) fn policy() -> Value {
         "rules": [
             {"level": "None", "users": [
                 "system:apiserver", "system:kube-controller-manager", "system:kube-scheduler",
-                "system:kube-proxy",
+                "system:kube-proxy", "system:paper",
             ]},
             {"level": "None", "userGroups": ["system:nodes"]},
             {"level": "None", "nonResourceURLs": [

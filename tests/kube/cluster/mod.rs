@@ -60,7 +60,7 @@ use self::{
 use crate::support::install_tls;
 
 /// How long a part of the cluster may take to come up; builds may run beside it on two cores.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How much of a cluster is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +137,7 @@ impl Cluster {
             cluster.node = Some(Node::start(&cluster, &assets).await);
         }
         if ring == Ring::Paper {
-            // Not among the users that are written down.
-            let kubeconfig = cluster.login("paper", "paper", &["system:masters", "system:nodes"]);
+            let kubeconfig = cluster.login("paper", paper::USER, &["system:masters"]);
             cluster.paper = Some(Paper::start(kubeconfig, &cluster.admin()).await);
         }
         Some(cluster)

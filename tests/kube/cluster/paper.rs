@@ -22,6 +22,8 @@ use super::{PATIENCE, client};
 use crate::support::eventually;
 
 const NAME: &str = "paper";
+/// Its name is not among those whose calls are written down.
+pub(super) const USER: &str = "system:paper";
 /// How often pods are looked at.
 const PACE: Duration = Duration::from_millis(200);
 /// It says that it lives with every so many looks.
