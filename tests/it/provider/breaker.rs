@@ -1,7 +1,10 @@
 //! Too many teardowns at once are held until an operator agrees.
 
 use jiff::SignedDuration;
-use lessor::{domain::LeaseId, provider::port::Store as _};
+use lessor::{
+    domain::LeaseId,
+    provider::{port::Store as _, views},
+};
 
 use super::{
     ground::machine,
@@ -49,6 +52,8 @@ async fn more_teardowns_than_are_likely_wait_for_an_operator_and_lose_nothing_me
     let breaker = world.reader.breaker().await.unwrap();
     assert!(breaker.held_since.is_some() && breaker.decided == 4, "{breaker:?}");
     assert_eq!(phases(&world, &leases[1..]).await, ["tearing_down"; 3]);
+    let shown = views::lease(&worker.provider, &leases[1]).await.unwrap().unwrap();
+    assert!(shown.phase_reason.is_some_and(|why| why.contains("wait for")), "it says what for");
     for lease in &leases[1..] {
         assert!(world.is_reserved(&lease.order).await, "what runs still takes its capacity");
     }

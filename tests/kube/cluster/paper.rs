@@ -129,12 +129,15 @@ async fn run_pods(client: &Client) -> kube::Result<()> {
     for pod in pods.list(&own).await?.items {
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        // While nothing was heard of the node, its pods may have been taken for lost.
+        let is_ready =
+            conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True");
         // One that is gone meanwhile is no reason to leave the others.
         if pod.metadata.deletion_timestamp.is_some() {
             let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
             let _ = pods.delete(&name, &at_once).await;
-        } else if phase != Some("Running") {
+        } else if !is_ready {
             let status = Patch::Merge(runs(&pod));
             let _ = pods.patch_status(&name, &PatchParams::default(), &status).await;
         }

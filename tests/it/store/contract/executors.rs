@@ -113,6 +113,9 @@ pub(crate) async fn an_effect_to_be_tried_later_waits_for_its_time(store: &dyn S
     assert!(store.report_effect(&claim, &later(5), at(0)).await.unwrap());
     assert!(!store.report_effect(&claim, &done(), at(0)).await.unwrap(), "the claim has ended");
     assert!(claim_effects(store, 4).await.is_empty());
+    let waiting = store.effects(&subject(1)).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].last_error.as_deref(), Some("the cluster is away"));
     let again = claim_effect(store, 5).await;
     assert_eq!(again.effect.attempts, 2);
     assert_eq!(again.effect.last_error.as_deref(), Some("the cluster is away"));
