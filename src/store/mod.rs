@@ -63,11 +63,11 @@ use crate::{
     domain::{Address, DeploymentId, Height, LeaseId, OrderId},
     provider::port::{
         AccountCommit, AccountWork, AuditLine, Backlog, Breaker, ChainIdentity, Changes, Claim,
-        Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim, EffectReport,
-        EventRow, FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance, ManifestRow,
-        ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan, PolicyRow,
-        PolicyStored, Reservations, Restore, Session, Spent, Store, StoreError, StreamChange,
-        StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
+        Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim,
+        EffectReport, EventRow, FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance,
+        ManifestRow, ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan,
+        PolicyRow, PolicyStored, Reservations, Restore, Session, Spent, Store, StoreError,
+        StreamChange, StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
     },
 };
 

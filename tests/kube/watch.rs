@@ -84,7 +84,7 @@ async fn why_a_service_is_not_ready_is_known_within_a_second_and_without_a_call(
     })
     .await;
 
-    let (_, calls) = lessor
+    let ((), calls) = lessor
         .calls_of(async {
             for _ in 0..20 {
                 lessor.kubernetes.status(&lease).await.unwrap();

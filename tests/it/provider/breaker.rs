@@ -53,7 +53,10 @@ async fn more_teardowns_than_are_likely_wait_for_an_operator_and_lose_nothing_me
     assert!(breaker.held_since.is_some() && breaker.decided == 4, "{breaker:?}");
     assert_eq!(phases(&world, &leases[1..]).await, ["tearing_down"; 3]);
     let shown = views::lease(&worker.provider, &leases[1]).await.unwrap().unwrap();
-    assert!(shown.phase_reason.is_some_and(|why| why.contains("wait for")), "it says what for");
+    assert!(
+        shown.phase_reason.is_some_and(|why| why.contains("an operator must agree")),
+        "it says what it waits for"
+    );
     for lease in &leases[1..] {
         assert!(world.is_reserved(&lease.order).await, "what runs still takes its capacity");
     }

@@ -80,7 +80,7 @@ fn all(test: &str) {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    objects(&client(&folder.join("admin.kubeconfig")), &to).await
+                    objects(&client(&folder.join("admin.kubeconfig")), &to).await;
                 });
             }
         };

@@ -11,6 +11,7 @@
 //! of interfaces and empty control groups, which the next one removes.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
@@ -127,6 +128,7 @@ impl Node {
     }
 
     /// Runs a command in the node's network.
+    #[expect(clippy::unused_self, reason = "who has no node has no network of it")]
     pub(crate) fn inside(&self, program: &str, arguments: &[&str]) -> String {
         let network = format!("--net=/run/netns/{NETWORK}");
         let mut all = vec![network.as_str(), program];
@@ -156,9 +158,10 @@ impl Node {
             out ip route add default via 198.51.100.1\n"
         );
         for address in addresses {
-            script += &format!(
+            let _ = writeln!(
+                script,
                 "out ip address add {address}/32 dev lo
-                node ip route add {address}/32 via 198.51.100.2\n"
+                node ip route add {address}/32 via 198.51.100.2"
             );
         }
         run("bash", &["-c", &script]);
@@ -377,7 +380,7 @@ fn script(cluster: &Cluster, assets: &Assets, folder: &Path) -> String {
     let configuration = [format!("--config={}", at("containerd.toml"))];
     script += &begin("containerd", Path::new("containerd"), &configuration);
     // The kubelet does not wait for it.
-    script += &format!("until [ -S {} ]; do sleep 0.05; done\n", socket(folder));
+    let _ = writeln!(script, "until [ -S {} ]; do sleep 0.05; done", socket(folder));
     script += &begin("kubelet", &assets.program("kubelet"), &kubelet);
     script += &begin("kube-proxy", &assets.program("kube-proxy"), &proxy);
     script += "while :; do wait -n || sleep 1; done\n";

@@ -1,4 +1,4 @@
-//! NetworkPolicies enforced, which the bridge of the node's pods does not do: a test aid that writes them as a table of
+//! Network policies enforced, which the bridge of the node's pods does not do: a test aid that writes them as a table of
 //! nftables into the node's network.
 //!
 //! It knows addresses of IPv4 and ports by number, which is what lessor writes. It is written once, for the pods of a few
@@ -142,16 +142,22 @@ impl Seen {
                 continue;
             }
             let rules = rules.get_or_insert_with(BTreeSet::new);
-            let mut add = |peers: &Option<Vec<NetworkPolicyPeer>>, ports: &Option<_>| {
+            let mut add = |peers: Option<&[NetworkPolicyPeer]>, ports: Option<&[_]>| {
                 let home = namespace_of(policy);
-                rules.extend(self.combined(direction, &home, peers.as_deref(), ports));
+                rules.extend(self.combined(direction, &home, peers, ports));
             };
             match direction {
                 Direction::Out => {
-                    spec.egress.iter().flatten().for_each(|rule| add(&rule.to, &rule.ports));
+                    spec.egress
+                        .iter()
+                        .flatten()
+                        .for_each(|rule| add(rule.to.as_deref(), rule.ports.as_deref()));
                 }
                 Direction::In => {
-                    spec.ingress.iter().flatten().for_each(|rule| add(&rule.from, &rule.ports));
+                    spec.ingress
+                        .iter()
+                        .flatten()
+                        .for_each(|rule| add(rule.from.as_deref(), rule.ports.as_deref()));
                 }
             }
         }
@@ -164,7 +170,7 @@ impl Seen {
         direction: Direction,
         home: &str,
         peers: Option<&[NetworkPolicyPeer]>,
-        ports: &Option<Vec<NetworkPolicyPort>>,
+        ports: Option<&[NetworkPolicyPort]>,
     ) -> Vec<String> {
         let anybody = || vec![String::new()];
         let peers = match peers {
@@ -173,7 +179,7 @@ impl Seen {
                 peers.iter().filter_map(|peer| self.peer(direction, home, peer)).collect()
             }
         };
-        let ports = match ports.as_deref() {
+        let ports = match ports {
             None | Some([]) => anybody(),
             Some(ports) => ports.iter().map(port).collect(),
         };
