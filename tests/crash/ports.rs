@@ -19,13 +19,13 @@ use lessor::{
         port::{
             Account, AccountCommit, AccountWork, AuditLine, Backlog, Breaker, Broadcast, Chain,
             ChainError, ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent,
-            Commit, Committed, Content, Deadline, Delivery, DeliveryRow, EffectClaim, EffectReport,
-            Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim, Included, Indexer,
-            Ingested, LeaseStatus, Loaded, LogLine, LogQuery, Maintenance, ManifestRow,
-            ManifestStored, Missed, NewPolicy, NodeHealth, Observation, OrderFilter, OrderRow,
-            Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session, Signer,
-            SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState, StuckRow,
-            Subject, Sweep, Swept, Teardown, Tip, Totals, Transaction, Workload,
+            Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim,
+            EffectReport, Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim,
+            Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery, Maintenance,
+            ManifestRow, ManifestStored, Missed, NewPolicy, NodeHealth, Observation, OrderFilter,
+            OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session,
+            Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState,
+            StuckRow, Subject, Sweep, Swept, Teardown, Tip, Totals, Transaction, Workload,
         },
     },
 };
@@ -89,6 +89,7 @@ port!(Store {
     wait_no_longer(latest: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     subject_state(subject: &Subject) -> Result<Option<Value>, StoreError>;
     claim_effects(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<EffectClaim>, StoreError>;
+    effects(subject: &Subject) -> Result<Vec<Effect>, StoreError>;
     report_effect(claim: &EffectClaim, report: &EffectReport, now: Timestamp) -> Result<bool, StoreError>;
     account_work(account: &Address, now: Timestamp) -> Result<Option<AccountWork>, StoreError>;
     commit_account(account: &Address, wakes: u64, now: Timestamp, commit: &AccountCommit) -> Result<Vec<Transaction>, StoreError>;

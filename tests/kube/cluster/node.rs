@@ -16,6 +16,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use k8s_openapi::api::core::v1::Node as NodeObject;
@@ -124,6 +125,9 @@ impl Node {
 
     /// Gives an image that the node has another name, under which documents know it.
     pub(crate) fn tag(&self, image: &str, name: &str) {
+        // The tool removes what has the name and makes it anew, which two must not do at once.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         self.containerd(&["images", "tag", "--force", image, name]);
     }
 
