@@ -72,8 +72,7 @@ impl Tenant {
         terms: &Terms,
         observe: Observer<'_>,
     ) -> Result<DeploymentId, Error> {
-        let mut compiled =
-            manifest::compile(document, manifest::Dialect::Go).map_err(Error::Document)?;
+        let mut compiled = self.compile(document)?;
         if let Some(denom) = &terms.denom {
             // Prices stand in the groups only, so the manifest and its hash stay what they are.
             let units = compiled.groups.iter_mut().flat_map(|group| &mut group.units);
@@ -100,8 +99,7 @@ impl Tenant {
         ready_wait: Duration,
         observe: Observer<'_>,
     ) -> Result<(), Error> {
-        let compiled =
-            manifest::compile(document, manifest::Dialect::Go).map_err(Error::Document)?;
+        let compiled = self.compile(document)?;
         let id = self.deployment(dseq);
         let leases = self.running_leases(&id).await?;
         let there = self.node.deployment(&id).await?;
@@ -121,6 +119,16 @@ impl Tenant {
         });
         self.upload(&compiled, &leases, observe).await?;
         self.wait_until_ready(&id, &leases, &compiled, ready_wait, observe).await
+    }
+
+    /// Reads a document. What chain or provider would refuse is refused before anything is paid for.
+    fn compile(&self, document: &str) -> Result<Compiled, Error> {
+        let compiled = manifest::compile(document, self.dialect).map_err(Error::Document)?;
+        if compiled.warnings.is_empty() {
+            Ok(compiled)
+        } else {
+            Err(Error::Document(compiled.warnings))
+        }
     }
 
     /// Closes a deployment.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use self::{gateway::Gateway, node::Node};
 use crate::{
     domain::{Address, Coin, Denom, DeploymentId, Price},
-    manifest::Violation,
+    manifest::{Dialect, Violation},
     wire::key::SecretKey,
 };
 
@@ -32,6 +32,8 @@ pub struct Tenant {
     pub gateway: Gateway,
     /// What a unit of gas is paid with.
     pub gas_price: Price,
+    /// Whose rules the tenant's documents are read by.
+    pub dialect: Dialect,
     /// The host's clock: tokens are valid from now on.
     pub now: fn() -> Timestamp,
     /// Sixty-four random bits: they make time-outs unique.

@@ -25,6 +25,7 @@ use crate::{
     },
     devnet::genesis::test_key,
     domain::{Address, Coin, Denom, LeaseId, Price},
+    manifest::Dialect,
 };
 
 /// `lessor tenant`.
@@ -42,6 +43,9 @@ pub struct Args {
     /// Which account of the mnemonic.
     #[arg(long, global = true, default_value_t = 0)]
     index: u32,
+    /// Whose rules documents are read by: go (the command line), npm (web consoles), npm-head.
+    #[arg(long, global = true, default_value_t)]
+    dialect: Dialect,
     /// How to print.
     #[arg(long, global = true, value_enum, default_value = "text")]
     format: Format,
@@ -149,6 +153,7 @@ async fn tenant(args: &Args) -> anyhow::Result<Tenant> {
         key,
         node: Node::new(&node)?,
         gateway,
+        dialect: args.dialect,
         gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse()? },
         now: host::now,
         entropy: || uuid::Uuid::new_v4().as_u64_pair().1,

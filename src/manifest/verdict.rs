@@ -18,8 +18,8 @@ pub struct Verdict {
     pub manifest: Option<Box<RawValue>>,
     /// Everything that is wrong, at most [`super::MAX_VIOLATIONS`].
     pub violations: Vec<Violation>,
-    /// What others will refuse although this reading accepts it. Told to people only.
-    #[serde(skip)]
+    /// What others will refuse although this reading accepts it; left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
 }
 

@@ -18,6 +18,7 @@ use lessor::{
     devnet::genesis::{MNEMONIC, test_key},
     domain::{Denom, Height, Price},
     event::key::{PrivateKey, SigningKey},
+    manifest::Dialect,
     relay::{self, sink::SinkState},
 };
 use secrecy::ExposeSecret as _;
@@ -290,6 +291,7 @@ backfill_after_s = 1
             key: test_key(index).unwrap(),
             node: Node::new(&self.node).unwrap(),
             gateway: Gateway::new(&self.url).unwrap(),
+            dialect: Dialect::Go,
             gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
             now: host::now,
             entropy: || uuid::Uuid::new_v4().as_u64_pair().1,

@@ -23,7 +23,7 @@ use lessor::{
     },
     domain::{Coin, Denom, Height, OrderId, Price},
     event::key::{PrivateKey, SigningKey},
-    manifest::Compiled,
+    manifest::{Compiled, Dialect},
     relay,
     wire::{deployment, google::Any, market},
 };
@@ -118,7 +118,7 @@ impl World {
         let devnet = devnet::start(&folder.path().join("devnet"), listen, options).await?;
         let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/web.yaml");
         let document = std::fs::read_to_string(example)?;
-        let compiled = lessor::manifest::compile(&document, lessor::manifest::Dialect::Go)
+        let compiled = lessor::manifest::compile(&document, Dialect::Go)
             .ok()
             .context("the example compiles")?;
         let tenant = Tenant {
@@ -126,6 +126,7 @@ impl World {
             node: Node::new(&devnet.rpc_url())?,
             // No tenant speaks to a gateway before one is there.
             gateway: client::gateway::Gateway::new("http://127.0.0.1:9")?,
+            dialect: Dialect::Go,
             gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse()? },
             now: host::now,
             entropy: || uuid::Uuid::new_v4().as_u64_pair().1,

@@ -10,6 +10,7 @@ use lessor::{
     cmd::{dev, devnet, host, settings::Settings},
     devnet::{cluster, genesis::test_key},
     domain::{Coin, Denom, Price},
+    manifest::Dialect,
 };
 
 use crate::support::install_tls;
@@ -49,6 +50,7 @@ pub(crate) fn tenant(dev: &dev::Dev, index: u32) -> Tenant {
         key: test_key(index).unwrap(),
         node: Node::new(&dev.node).unwrap(),
         gateway: Gateway::new(&dev.url).unwrap(),
+        dialect: Dialect::Go,
         gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
         now: host::now,
         entropy: || uuid::Uuid::new_v4().as_u64_pair().1,

@@ -53,6 +53,9 @@ pub struct SdlVerdict {
     manifest: Option<Box<RawValue>>,
     /// Everything that is wrong, at most 100.
     violations: Vec<SdlViolation>,
+    /// What chain or provider will refuse although this reading accepts it; left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<SdlViolation>,
 }
 
 /// One broken rule of a document. All members are always there.
@@ -75,9 +78,9 @@ pub struct SdlViolation {
 
 impl From<manifest::Verdict> for SdlVerdict {
     fn from(verdict: manifest::Verdict) -> Self {
-        let manifest::Verdict { valid, hash, groups, manifest, violations, .. } = verdict;
-        let violations = violations.into_iter().map(SdlViolation::from).collect();
-        Self { valid, hash, groups, manifest, violations }
+        let manifest::Verdict { valid, hash, groups, manifest, violations, warnings } = verdict;
+        let told = |found: Vec<manifest::Violation>| found.into_iter().map(SdlViolation::from).collect();
+        Self { valid, hash, groups, manifest, violations: told(violations), warnings: told(warnings) }
     }
 }
 

@@ -121,7 +121,22 @@ impl<'t> Cursor<'_, 't> {
 
     /// Whether this is a mapping.
     pub(super) fn is_mapping(&self) -> bool {
-        matches!(self.node.content, Content::Mapping(_))
+        matches!(self.node.content, Content::Mapping(_)) || self.is_date()
+    }
+
+    /// Whether npm has a date here, which passes for a mapping without members.
+    fn is_date(&self) -> bool {
+        self.dialect.is_npm() && matches!(self.js(), Some(JsValue::Date(_)))
+    }
+
+    /// Whether Go finds a null here that its tag calls one and its text does not; reports it.
+    pub(super) fn refuse_false_null(&self, violations: &mut Violations) -> bool {
+        let refused = self.dialect == Dialect::Go
+            && matches!(&self.node.content, Content::Scalar(scalar) if scalar.is_false_null());
+        if refused {
+            self.refuse("null, as its tag says", violations);
+        }
+        refused
     }
 
     /// The text here; `None` for null and after a violation.
@@ -286,7 +301,7 @@ impl<'t> Cursor<'_, 't> {
     /// The members of a mapping, merged ones (`<<`) last; none for null and after a violation.
     pub(super) fn members(&self, violations: &mut Violations) -> Members<'_, 't> {
         let Content::Mapping(children) = self.node.content else {
-            if !self.is_absent() {
+            if !self.is_absent() && !self.is_date() {
                 self.refuse("a mapping", violations);
             }
             return Members::Gathered(Vec::new().into_iter());
@@ -317,6 +332,26 @@ impl<'t> Cursor<'_, 't> {
         })
     }
 
+    /// What tells a key from others, and whether it merges; `None` after a violation.
+    fn key(
+        &self,
+        key: &'t Node<'t>,
+        violations: &mut Violations,
+    ) -> Option<(Cow<'t, str>, bool)> {
+        let identity = match (&key.content, self.dialect) {
+            // Go compares keys by their text before it looks at what they mean.
+            (Content::Scalar(name), Dialect::Go) => Some(Cow::Borrowed(&*name.text)),
+            (Content::Scalar(name), _) => name.to_js().is_ok().then(|| name.to_js_key()),
+            (_, Dialect::Go) => None,
+            _ => js::key_text(self.tree, key).map(Cow::Owned),
+        };
+        if identity.is_none() {
+            self.refuse("a mapping with keys of text", violations);
+        }
+        let merges = matches!(&key.content, Content::Scalar(name) if name.text == "<<" && name.tag == ScalarTag::Implicit);
+        Some((identity?, merges))
+    }
+
     /// The members of a mapping whose keys are not all plain.
     fn gather<'s>(
         &'s self,
@@ -328,36 +363,27 @@ impl<'t> Cursor<'_, 't> {
         let mut merged = Vec::new();
         for pair in pairs.chunks_exact(2) {
             let (token, key, value) = (Token::Key(pair[0]), self.tree.node(pair[0]), pair[1]);
-            let Content::Scalar(name) = &key.content else {
-                self.refuse("a mapping with keys of text", violations);
-                continue;
-            };
-            if self.dialect.is_npm() && name.to_js().is_err() {
-                self.refuse("a mapping whose keys fit their tags", violations);
-                continue;
-            }
-            let merges = name.text == "<<" && name.tag == ScalarTag::Implicit;
-            // Go compares keys by their text before it looks at what they mean.
-            let identity: Cow<'t, str> = match self.dialect {
-                Dialect::Go => Cow::Borrowed(&*name.text),
-                Dialect::Npm | Dialect::NpmHead => name.to_js_key(),
-            };
+            let Some((identity, merges)) = self.key(key, violations) else { continue };
             let may_repeat = merges && self.dialect.is_npm();
             let repeated = !may_repeat && !names.insert(identity.clone());
             if repeated && violations.is_full() {
                 continue;
             }
             if repeated {
-                let message = format!("key {} stands twice in this mapping", quoted(&name.text));
+                let message = format!("key {} stands twice in this mapping", quoted(&identity));
                 violations
-                    .add("duplicate-key", pointer(&self.at(), &name.text), message)
+                    .add("duplicate-key", pointer(&self.at(), &identity), message)
                     .at(key.line, key.column);
             } else if merges {
                 merged.push(self.below(token, value));
             } else if self.dialect.is_npm() {
                 members.push((identity, self.below(token, value)));
-            } else if let Ok(Some(name)) = name.to_text() {
-                members.push((name, self.below(token, value)));
+            } else if let Content::Scalar(name) = &key.content {
+                match name.to_text() {
+                    Ok(Some(name)) => members.push((name, self.below(token, value))),
+                    Ok(None) => {}
+                    Err(misfit) => self.refuse(misfit.wanted, violations),
+                }
             }
         }
         for source in merged {

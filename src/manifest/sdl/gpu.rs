@@ -195,6 +195,9 @@ fn read_gpu_model(value: &Cursor<'_, '_>, violations: &mut Violations) -> String
 
 fn read_gpu_interface<'t>(value: &Cursor<'_, 't>, violations: &mut Violations) -> &'t str {
     let name = value.raw();
+    if value.refuse_false_null(violations) {
+        return name;
+    }
     if !matches!(name, "pcie" | "sxm") {
         let message = format!("GPU interface {} is neither pcie nor sxm", quoted(name));
         violations

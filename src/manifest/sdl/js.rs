@@ -9,7 +9,7 @@ use data_encoding::BASE64_MIME;
 
 use super::{
     scalar::Misfit,
-    yaml::{Content, Node, Scalar, ScalarTag, Tree},
+    yaml::{Content, Id, Node, Scalar, ScalarTag, Tree},
 };
 
 /// A scalar's value in JavaScript.
@@ -41,6 +41,7 @@ impl Scalar<'_> {
             ScalarTag::Binary => {
                 tagged(BASE64_MIME.decode(text.as_bytes()).ok().map(JsValue::Bytes))
             }
+            ScalarTag::Timestamp => tagged(date(text).map(JsValue::Date)),
             ScalarTag::Foreign => Err(Misfit { wanted: "a value without a tag of its own" }),
         }
     }
@@ -91,6 +92,17 @@ pub(super) fn node_text(tree: &Tree<'_>, node: &Node<'_>) -> Result<String, Misf
             Ok(texts?.join(","))
         }
     }
+}
+
+/// The name that a list or a mapping is as the key of an object; `None` for lists in lists, which are no keys.
+pub(super) fn key_text(tree: &Tree<'_>, key: &Node<'_>) -> Option<String> {
+    if let Content::Sequence(items) = key.content {
+        let is_list = |id: &Id| matches!(tree.node(*id).content, Content::Sequence(_));
+        if tree.children(items).iter().any(is_list) {
+            return None;
+        }
+    }
+    node_text(tree, key).ok()
 }
 
 fn implicit(text: &str) -> JsValue<'_> {

@@ -19,6 +19,7 @@ mod quantity;
 mod rules;
 mod scalar;
 mod service;
+mod tabs;
 mod yaml;
 
 use std::time::Duration;

@@ -138,7 +138,7 @@ pub(super) fn read_quantity<T: Default>(
     violations: &mut Violations,
     parse: impl FnOnce(&str) -> Result<T, Malformed>,
 ) -> T {
-    if value.is_null() {
+    if value.is_null() || value.refuse_false_null(violations) {
         return T::default();
     }
     parse(value.raw()).unwrap_or_else(|malformed| {

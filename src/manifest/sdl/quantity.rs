@@ -79,7 +79,12 @@ fn with_suffix(text: &str, suffixes: &[(&str, u64)], examples: &str) -> Result<u
         .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor as f64)));
     let (number, factor) = found.unwrap_or((text, 1.0));
     let value = float(number).ok_or_else(|| not_float(text, number, "size", examples))?;
-    not_negative(value * factor, text).map(|bytes| bytes as u64)
+    not_negative(value * factor, text).map(to_u64)
+}
+
+/// A float as 64 bits without sign: what is beyond them, and what is no number, is half of their range.
+fn to_u64(value: f64) -> u64 {
+    if value < 18_446_744_073_709_551_616.0 { value as u64 } else { 1 << 63 }
 }
 
 fn not_float(text: &str, number: &str, what: &str, examples: &str) -> Malformed {
@@ -419,6 +424,7 @@ mod tests {
         assert_eq!(gpu_ram_gib("81920Mi"), Ok(80));
         assert_eq!(gpu_ram_gib("1.5Gi"), Ok(1));
         assert_eq!(gpu_ram_gib("24"), Ok(0));
+        assert_eq!(gpu_ram_gib("18446744073709551616"), Ok(8_589_934_592));
         assert!(gpu_ram_gib("80G").is_err());
     }
 

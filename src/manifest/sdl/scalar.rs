@@ -36,6 +36,11 @@ impl Scalar<'_> {
         }
     }
 
+    /// Whether the tag says that this is null, and it is not.
+    pub(super) fn is_false_null(&self) -> bool {
+        self.tag == ScalarTag::Null && !is_null(&self.text)
+    }
+
     /// The text of a field that holds text; `None` for null.
     pub(super) fn to_text(&self) -> Result<Option<Cow<'_, str>>, Misfit> {
         if self.tag == ScalarTag::Binary {
@@ -82,6 +87,8 @@ impl Scalar<'_> {
 
     fn value(&self) -> Result<Value, Misfit> {
         let value = match self.tag {
+            ScalarTag::Timestamp if is_timestamp(&self.text) => return Ok(Value::Text),
+            ScalarTag::Timestamp => return Err(Misfit { wanted: "a date, as its tag says" }),
             // A tag of one's own leaves the text, wherever text will do.
             ScalarTag::Str | ScalarTag::Binary | ScalarTag::Foreign => return Ok(Value::Text),
             _ => resolve(&self.text),
@@ -129,7 +136,8 @@ fn resolve(text: &str) -> Value {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Value::Text;
     }
-    let plain = text.replace('_', "");
+    // A point at the start leaves only a fraction, and those have no underscores.
+    let plain = if text.starts_with('.') { text.to_owned() } else { text.replace('_', "") };
     if let Some(number) = integer(&plain) {
         return Value::Int(number);
     }
@@ -161,6 +169,65 @@ fn integer(text: &str) -> Option<i128> {
     let most =
         if text.starts_with(['+', '-']) { i128::from(i64::MAX) } else { i128::from(u64::MAX) };
     (i128::from(i64::MIN)..=most).contains(&number).then_some(number)
+}
+
+/// `2001-12-14`, or with a time behind `T`, `t` or a space; the first two have a zone then, the last none.
+fn is_timestamp(text: &str) -> bool {
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some((text.as_bytes()[at] == b' ', &text[at + 1..]))),
+        None => (text, None),
+    };
+    is_date(date) && time.is_none_or(|(bare, time)| is_time(time, bare))
+}
+
+/// A day of the calendar, its year of four digits.
+fn is_date(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut next = |most| parts.next().and_then(|part| digits(part, most));
+    let (year, month, day) = (next(4), next(2), next(2));
+    let (Some(year), Some(month), Some(day), None) = (year, month, day, parts.next()) else {
+        return false;
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    text.find('-') == Some(4) && (1..=days).contains(&day)
+}
+
+/// Hours, minutes and seconds, and a zone unless it must be bare.
+fn is_time(text: &str, bare: bool) -> bool {
+    let (clock, zone) = match text.find(['Z', '+', '-']) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let zone_fits = match zone.as_bytes() {
+        [] => bare,
+        b"Z" => !bare,
+        [_, rest @ ..] => {
+            let two = |at: usize| {
+                rest.get(at..at + 2).is_some_and(|two| two.iter().all(u8::is_ascii_digit))
+            };
+            !bare && rest.len() == 5 && two(0) && rest[2] == b':' && two(3)
+        }
+    };
+    let (clock, fraction) = clock.split_once(['.', ',']).unwrap_or((clock, "0"));
+    let mut parts = clock.split(':').map(|part| digits(part, 2));
+    let mut below = |end| parts.next().flatten().is_some_and(|number| number < end);
+    zone_fits
+        && (below(24) && below(60) && below(60))
+        && parts.next().is_none()
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number of one digit to `most`.
+fn digits(text: &str, most: usize) -> Option<u32> {
+    let fits = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok()).flatten()
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -223,6 +290,21 @@ mod tests {
         assert_eq!(quoted("No").to_bool(), Ok(Some(false)));
         assert!(quoted("true").to_bool().is_err());
         assert!(plain("1").to_bool().is_err());
+    }
+
+    #[test]
+    fn a_date_that_its_tag_says_is_a_day_of_the_calendar() {
+        for text in
+            ["2001-12-14", "2024-2-29", "2001-12-14t21:59:43.10-05:00", "2001-12-14 1:2:3"]
+        {
+            let scalar = Scalar { text: text.into(), tag: ScalarTag::Timestamp };
+            assert_eq!(scalar.to_text(), Ok(Some(text.into())));
+            assert!(scalar.to_u32().is_err() && scalar.to_bool().is_err(), "{text}");
+        }
+        for text in ["80", "2001-02-29", "2001-13-01", "01-02-03", "2001-12-14T21:59:43", ""] {
+            let scalar = Scalar { text: text.into(), tag: ScalarTag::Timestamp };
+            assert!(scalar.to_text().is_err(), "{text}");
+        }
     }
 
     #[test]

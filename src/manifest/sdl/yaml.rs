@@ -7,10 +7,13 @@
 //! A text is parsed once for all who read it. The surprising fact: what one of them refuses may be a good document to
 //! another, so that faults are kept apart and the tree is built as long as anyone can use it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag, YamlVersion};
+use granit_parser::{
+    ErrorKind, Event, Marker, Parser, ScalarStyle, Span, StructureStyle, Tag, YamlVersion,
+};
 
+use super::{js::JsValue, tabs};
 use crate::manifest::{Dialect, Violation};
 
 /// The most nodes that a document may have, aliases expanded: those of more than a thousand services.
@@ -81,6 +84,8 @@ pub(super) enum ScalarTag {
     Bool,
     Int,
     Float,
+    /// A date, perhaps with a time.
+    Timestamp,
     /// A tag that no field of an SDL has.
     Foreign,
 }
@@ -99,6 +104,7 @@ impl ScalarTag {
             Some("bool") => Self::Bool,
             Some("int") => Self::Int,
             Some("float") => Self::Float,
+            Some("timestamp") => Self::Timestamp,
             None | Some(_) => Self::Foreign,
         }
     }
@@ -120,7 +126,7 @@ impl Readers {
         if dialect.is_npm() { Self::NPM } else { Self::GO }
     }
 
-    const fn without(self, others: Self) -> Self {
+    pub(super) const fn without(self, others: Self) -> Self {
         Self { go: self.go && !others.go, npm: self.npm && !others.npm }
     }
 }
@@ -148,7 +154,7 @@ impl Faults {
 }
 
 /// How a text is scanned where libyaml and js-yaml agree and YAML 1.2 does not.
-fn options() -> granit_parser::Options {
+pub(super) fn options() -> granit_parser::Options {
     granit_parser::options! {
         bom_inside_document_as_content: true,
         block_scalar_eof_without_line_feed: true,
@@ -174,7 +180,11 @@ impl<'t> Tree<'t> {
         for (fault, line) in refused_prologue(text) {
             refuse(&mut left, fault, line, 1);
         }
-        let mut builder = Builder::new(text.len());
+        for tabs::Refused { whose, line, column } in tabs::refused(text) {
+            let message = "a tab stands here where only spaces may indent";
+            refuse(&mut left, Fault::new(whose, "yaml-syntax", message), line, column);
+        }
+        let mut builder = Builder::new(text);
         let mut parser = Parser::new_from_str_with_options(text, options());
         while left != Readers::default() {
             match parser.next() {
@@ -184,6 +194,12 @@ impl<'t> Tree<'t> {
                     if let Err(fault) = builder.take(event, span) {
                         refuse(&mut left, fault, span.start.line(), span.start.col() + 1);
                     }
+                }
+                Some(Err(error)) if ends_document(text, error.kind(), error.marker()) => {
+                    left = left.without(Readers::GO);
+                    let message = "a directive stands behind the document";
+                    let fault = Fault::new(Readers::NPM, "yaml-documents", message);
+                    refuse(&mut left, fault, error.marker().line(), error.marker().col() + 1);
                 }
                 Some(Err(error)) => {
                     let message = format!("document is not YAML: {}", error.info());
@@ -281,10 +297,19 @@ fn refused_prologue(text: &str) -> Vec<(Fault, usize)> {
     refused
 }
 
+/// Whether what the parser refuses is a directive behind the first document, which ends it to Go.
+fn ends_document(text: &str, kind: &ErrorKind, at: &Marker) -> bool {
+    let rest = at.byte_offset().and_then(|at| text.get(at..)).unwrap_or_default();
+    *kind == ErrorKind::MissingDocumentEndBeforeDirective
+        && (rest.starts_with("%YAML") || rest.starts_with("%TAG"))
+}
+
 /// A collection that has not ended yet.
 struct Open {
     anchor: usize,
     mapping: bool,
+    /// What its tag says that it is beyond a list or a mapping.
+    kind: Kind,
     /// Where its children begin among the pending ones.
     start: usize,
     span: Span,
@@ -297,8 +322,11 @@ struct Open {
 const BYTES_OF_NODE: usize = 16;
 
 struct Builder<'t> {
+    text: &'t str,
     tree: Tree<'t>,
     open: Vec<Open>,
+    /// Whether the next node is the key that a mapping without brackets begins with.
+    first_key: bool,
     /// The node of each anchor, by the parser's number; none of those that have not ended.
     anchors: Vec<Option<Id>>,
     /// Children of collections that have not ended yet.
@@ -306,30 +334,42 @@ struct Builder<'t> {
 }
 
 impl<'t> Builder<'t> {
-    fn new(bytes: usize) -> Self {
-        let nodes = (bytes / BYTES_OF_NODE).min(MAX_NODES);
+    fn new(text: &'t str) -> Self {
+        let nodes = (text.len() / BYTES_OF_NODE).min(MAX_NODES);
         let tree = Tree {
             nodes: Vec::with_capacity(nodes),
             children: Vec::with_capacity(nodes),
             root: None,
         };
         let (open, pending) = (Vec::with_capacity(16), Vec::with_capacity(64));
-        Self { tree, open, anchors: Vec::new(), pending }
+        Self { text, tree, open, first_key: false, anchors: Vec::new(), pending }
     }
 
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Fault> {
+        let first_key = std::mem::take(&mut self.first_key);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let has_properties = anchor != 0 || tag.is_some();
                 let tag = ScalarTag::of(tag.as_deref(), style);
-                self.add(Content::Scalar(Scalar { text, tag }), anchor, span, (1, 1))
+                let scalar = Scalar { text, tag };
+                let fits = scalar.fits_tag();
+                self.add(Content::Scalar(scalar), anchor, span, (1, 1))?;
+                if fits { check_first(first_key && has_properties) } else { Err(tag_fault()) }
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.open(anchor, false, span);
-                check_tag(tag.as_deref(), "seq")
+                let kind = Kind::of(tag.as_deref(), "seq");
+                self.open(anchor, false, kind, span);
+                check_first(first_key && (anchor != 0 || tag.is_some()))?;
+                if kind == Kind::Foreign { Err(tag_fault()) } else { Ok(()) }
             }
-            Event::MappingStart(_, anchor, tag) => {
-                self.open(anchor, true, span);
-                check_tag(tag.as_deref(), "map")
+            Event::MappingStart(style, anchor, tag) => {
+                let kind = Kind::of(tag.as_deref(), "map");
+                self.open(anchor, true, kind, span);
+                let start = span.start.byte_offset().unwrap_or_default();
+                let is_explicit = self.text.as_bytes().get(start) == Some(&b'?');
+                self.first_key = style == StructureStyle::Block && !is_explicit;
+                check_first(first_key && (anchor != 0 || tag.is_some()))?;
+                if kind == Kind::Foreign { Err(tag_fault()) } else { Ok(()) }
             }
             // Go reads documents that say they are of version 1.1, or nothing.
             Event::DocumentStart(_, Some(YamlVersion { major, minor, .. }))
@@ -355,9 +395,9 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn open(&mut self, anchor: usize, mapping: bool, span: Span) {
+    fn open(&mut self, anchor: usize, mapping: bool, kind: Kind, span: Span) {
         let start = self.pending.len();
-        self.open.push(Open { anchor, mapping, start, span, size: 1, depth: 1 });
+        self.open.push(Open { anchor, mapping, kind, start, span, size: 1, depth: 1 });
     }
 
     fn close(&mut self) -> Result<(), Fault> {
@@ -367,7 +407,9 @@ impl<'t> Builder<'t> {
         let children = Children { start, end: number(self.tree.children.len()) };
         let content =
             if open.mapping { Content::Mapping(children) } else { Content::Sequence(children) };
-        self.add(content, open.anchor, open.span, (open.size, open.depth))
+        let fits = self.tree.is_of(open.kind, children);
+        self.add(content, open.anchor, open.span, (open.size, open.depth))?;
+        if fits { Ok(()) } else { Err(tag_fault()) }
     }
 
     fn add(
@@ -429,14 +471,74 @@ fn number(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// To npm a collection's tag says at most what the collection is.
-fn check_tag(tag: Option<&Tag>, own: &str) -> Result<(), Fault> {
-    let full = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-    let known = full.as_deref().is_none_or(|tag| {
-        tag == "!" || tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|name| name == own)
-    });
-    if known {
+/// What npm's reader makes of a collection's tag; Go looks at none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What it is.
+    Own,
+    /// A mapping to nothing but null.
+    Set,
+    /// A list of mappings of one key each, all different.
+    OrderedMapping,
+    Foreign,
+}
+
+impl Kind {
+    fn of(tag: Option<&Tag>, own: &str) -> Self {
+        let Some(tag) = tag else { return Self::Own };
+        let full = format!("{}{}", tag.handle(), tag.suffix());
+        match (full.strip_prefix("tag:yaml.org,2002:"), own) {
+            (Some("set"), "map") => Self::Set,
+            (Some("omap"), "seq") => Self::OrderedMapping,
+            (Some(name), own) if name == own => Self::Own,
+            _ if full == "!" => Self::Own,
+            _ => Self::Foreign,
+        }
+    }
+}
+
+impl Tree<'_> {
+    /// Whether the children are those of such a collection.
+    fn is_of(&self, kind: Kind, children: Children) -> bool {
+        let children = self.children(children);
+        match kind {
+            Kind::Own | Kind::Foreign => true,
+            Kind::Set => children.chunks_exact(2).all(|pair| self.node(pair[1]).is_null_to_js()),
+            Kind::OrderedMapping => {
+                let mut names = HashSet::new();
+                children.iter().all(|id| match self.node(*id).content {
+                    Content::Mapping(pair) if self.children(pair).len() == 2 => {
+                        names.insert(self.node(self.children(pair)[0]).text())
+                    }
+                    _ => false,
+                })
+            }
+        }
+    }
+}
+
+impl Node<'_> {
+    fn is_null_to_js(&self) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.to_js() == Ok(JsValue::Null))
+    }
+}
+
+impl Scalar<'_> {
+    /// Whether the text is what its tag says to npm, which otherwise reads nothing at all.
+    fn fits_tag(&self) -> bool {
+        matches!(self.tag, ScalarTag::Implicit | ScalarTag::Str) || self.to_js().is_ok()
+    }
+}
+
+fn tag_fault() -> Fault {
+    Fault::new(Readers::NPM, "yaml-tag", "a tag stands here that this value does not have")
+}
+
+/// To npm the key that begins a mapping without brackets has neither anchor nor tag: it takes them for the mapping's.
+fn check_first(has_properties: bool) -> Result<(), Fault> {
+    if !has_properties {
         return Ok(());
     }
-    Err(Fault::new(Readers::NPM, "yaml-tag", "a tag stands here that no value of an SDL has"))
+    let message = "the first key of a mapping has an anchor or a tag";
+    Err(Fault::new(Readers::NPM, "yaml-syntax", message))
 }

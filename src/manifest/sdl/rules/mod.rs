@@ -344,8 +344,8 @@ fn check_tee(
     violations: &mut Violations,
 ) {
     let tee = service.params.as_ref().map_or("", |params| &*params.tee);
-    let units = resources.gpu.as_ref().map_or(0, |gpu| gpu.units.nearest);
-    if tee == "cpu-gpu" && units == 0 {
+    let counted = resources.gpu.as_ref().is_some_and(|gpu| gpu.counted);
+    if tee == "cpu-gpu" && !counted {
         violations
             .add(
                 "tee",
