@@ -79,8 +79,16 @@ pub struct SdlViolation {
 impl From<manifest::Verdict> for SdlVerdict {
     fn from(verdict: manifest::Verdict) -> Self {
         let manifest::Verdict { valid, hash, groups, manifest, violations, warnings } = verdict;
-        let told = |found: Vec<manifest::Violation>| found.into_iter().map(SdlViolation::from).collect();
-        Self { valid, hash, groups, manifest, violations: told(violations), warnings: told(warnings) }
+        let told =
+            |found: Vec<manifest::Violation>| found.into_iter().map(SdlViolation::from).collect();
+        Self {
+            valid,
+            hash,
+            groups,
+            manifest,
+            violations: told(violations),
+            warnings: told(warnings),
+        }
     }
 }
 

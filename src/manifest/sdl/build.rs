@@ -74,15 +74,22 @@ struct Parts<'d> {
     compute: &'d profile::Resources<'d>,
 }
 
-/// Builds both; what the rules would have refused is left out.
-pub(super) fn build(document: &Document<'_>) -> Built {
+/// Stands in for what a refused document lacks, so that what else is wrong with its services shows.
+#[derive(Default)]
+pub(super) struct StandIns {
+    price: profile::Priced,
+    compute: profile::Resources<'static>,
+    placement: profile::Placement<'static>,
+}
+
+/// Builds both; what the rules would have refused is left out, or in part stood in for.
+pub(super) fn build<'d>(document: &'d Document<'d>, stand_ins: Option<&'d StandIns>) -> Built {
     let numbers = address_numbers(document);
     let mut drafts: BTreeMap<&str, Draft> = BTreeMap::new();
     for (name, placements) in deployed_in_order(document) {
         for (placement_name, deployed) in placements {
-            let Some(parts) = Parts::find(document, name, placement_name, deployed) else {
-                continue;
-            };
+            let found = Parts::find(document, name, placement_name, deployed, stand_ins);
+            let Some(parts) = found else { continue };
             drafts
                 .entry(placement_name)
                 .or_insert_with(|| Draft::new(placement_name, parts.placement))
@@ -145,11 +152,16 @@ impl<'d> Parts<'d> {
         name: &'d str,
         placement: &str,
         deployed: &'d Deployed<'d>,
+        stand_ins: Option<&'d StandIns>,
     ) -> Option<Self> {
         let service = document.services.get(name)?;
-        let placement = document.placements.get(placement)?;
-        let price = placement.pricing.get(&deployed.profile)?.as_ref()?;
-        let compute = document.compute.get(&deployed.profile)?.resources.as_ref()?;
+        let placement = document.placements.get(placement);
+        let placement = placement.or(stand_ins.map(|of| &of.placement))?;
+        let price = placement.pricing.get(&deployed.profile).and_then(Option::as_ref);
+        let price = price.or(stand_ins.map(|of| &of.price))?;
+        let compute = document.compute.get(&deployed.profile);
+        let compute = compute.and_then(|compute| compute.resources.as_ref());
+        let compute = compute.or(stand_ins.map(|of| &of.compute))?;
         Some(Self { document, name, service, placement, deployed, price, compute })
     }
 }

@@ -333,11 +333,7 @@ impl<'t> Cursor<'_, 't> {
     }
 
     /// What tells a key from others, and whether it merges; `None` after a violation.
-    fn key(
-        &self,
-        key: &'t Node<'t>,
-        violations: &mut Violations,
-    ) -> Option<(Cow<'t, str>, bool)> {
+    fn key(&self, key: &'t Node<'t>, violations: &mut Violations) -> Option<(Cow<'t, str>, bool)> {
         let identity = match (&key.content, self.dialect) {
             // Go compares keys by their text before it looks at what they mean.
             (Content::Scalar(name), Dialect::Go) => Some(Cow::Borrowed(&*name.text)),

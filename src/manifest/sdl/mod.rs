@@ -151,7 +151,7 @@ fn compile_tree<'t>(tree: &'t Tree<'t>, dialect: Dialect) -> Result<Traced, Vec<
         all.truncate(super::MAX_VIOLATIONS);
         return Err(all);
     }
-    let built = build::build(&document);
+    let built = build::build(&document, None);
     let mut violations = check_groups(&built.groups);
     if !built.groups.is_empty() {
         violations.extend(built.manifest.check());
@@ -182,7 +182,8 @@ fn beyond(document: &Document<'_>, known: &[Violation]) -> Vec<Violation> {
     if document.dialect != Dialect::Go {
         return Vec::new();
     }
-    let built = build::build(document);
+    let stand_ins = build::StandIns::default();
+    let built = build::build(document, Some(&stand_ins));
     let mut found = check_groups(&built.groups);
     if !built.groups.is_empty() {
         found.extend(built.manifest.check());
@@ -190,16 +191,33 @@ fn beyond(document: &Document<'_>, known: &[Violation]) -> Vec<Violation> {
     for violation in &mut found {
         violation.pointer = built.origins.translate(&violation.pointer);
     }
-    found.retain(|Violation { pointer, .. }| {
-        let stands_alone =
-            ["/profiles/compute/", "/services/"].iter().any(|section| pointer.starts_with(section))
-                || pointer.contains("/pricing/");
-        stands_alone
+    found.retain(|Violation { code, pointer, .. }| {
+        // Whether denoms differ is not known while one of them stands in for another.
+        *code != "mixed-denoms"
+            && stands_alone(document, pointer)
             && !known.iter().any(|known| {
                 is_within(&known.pointer, pointer) || is_within(pointer, &known.pointer)
             })
     });
     found
+}
+
+/// Whether what stands at `pointer` is the document's own, and judged without the rest of it.
+fn stands_alone(document: &Document<'_>, pointer: &str) -> bool {
+    let tokens: Vec<String> =
+        pointer.split('/').skip(1).map(|of| of.replace("~1", "/").replace("~0", "~")).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    match tokens[..] {
+        ["services", ..] => true,
+        ["profiles", "compute", profile, ..] => {
+            document.compute.get(profile).is_some_and(|compute| compute.resources.is_some())
+        }
+        ["profiles", "placement", placement, "pricing", profile, ..] => document
+            .placements
+            .get(placement)
+            .is_some_and(|placement| matches!(placement.pricing.get(profile), Some(Some(_)))),
+        _ => false,
+    }
 }
 
 /// What npm writes and no provider or chain can read back, so that its hash is nobody else's.

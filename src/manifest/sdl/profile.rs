@@ -101,6 +101,12 @@ pub(super) struct Priced {
     pub(super) spelled: Option<String>,
 }
 
+impl Default for Priced {
+    fn default() -> Self {
+        Self { price: Price { denom: Denom::uakt(), amount: Amount::ZERO }, spelled: None }
+    }
+}
+
 impl<'t> Compute<'t> {
     pub(super) fn read(value: &Cursor<'_, 't>, violations: &mut Violations) -> Self {
         let mut compute = Self::default();

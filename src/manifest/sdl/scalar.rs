@@ -294,8 +294,7 @@ mod tests {
 
     #[test]
     fn a_date_that_its_tag_says_is_a_day_of_the_calendar() {
-        for text in
-            ["2001-12-14", "2024-2-29", "2001-12-14t21:59:43.10-05:00", "2001-12-14 1:2:3"]
+        for text in ["2001-12-14", "2024-2-29", "2001-12-14t21:59:43.10-05:00", "2001-12-14 1:2:3"]
         {
             let scalar = Scalar { text: text.into(), tag: ScalarTag::Timestamp };
             assert_eq!(scalar.to_text(), Ok(Some(text.into())));

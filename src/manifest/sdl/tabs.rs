@@ -7,7 +7,10 @@ use std::ops::Range;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::yaml::{Readers, options};
+use super::yaml::{MAX_NODES, Readers, options};
+
+/// How many events are looked at: those of the largest document.
+const MAX_EVENTS: usize = 3 * MAX_NODES;
 
 /// A tab and who refuses it.
 pub(super) struct Refused {
@@ -113,7 +116,8 @@ impl Layout {
         // Column of each open collection, none of one in brackets, and where it began.
         let mut open: Vec<(Option<usize>, usize)> = Vec::new();
         let mut ended = false;
-        for event in Parser::new_from_str_with_options(text, options()) {
+        let parser = Parser::new_from_str_with_options(text, options());
+        for (count, event) in parser.enumerate() {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
@@ -122,11 +126,20 @@ impl Layout {
                 }
             };
             let (start, end) = bytes_of(span);
+            if count > MAX_EVENTS {
+                // A document of so many values is refused anyway.
+                layout.end = start;
+                break;
+            }
             match event {
                 Event::MappingStart(style, ..) | Event::SequenceStart(style, ..) => {
+                    let is_list = matches!(event, Event::SequenceStart(..));
                     let block = style == StructureStyle::Block;
                     if block {
-                        layout.collections.push(start);
+                        // An item's place may be told as behind its indicator.
+                        let dash = is_list && !text[start..].starts_with('-');
+                        let before = if dash { text[..start].rfind('-') } else { None };
+                        layout.collections.push(before.unwrap_or(start));
                     }
                     open.push((block.then_some(span.start.col()), start));
                 }

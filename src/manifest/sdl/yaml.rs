@@ -17,7 +17,7 @@ use super::{js::JsValue, tabs};
 use crate::manifest::{Dialect, Violation};
 
 /// The most nodes that a document may have, aliases expanded: those of more than a thousand services.
-const MAX_NODES: usize = 50_000;
+pub(super) const MAX_NODES: usize = 50_000;
 
 /// The most anchors that a document may have; the parser looks each of them up by its name.
 const MAX_ANCHORS: usize = 10_000;
@@ -159,6 +159,7 @@ pub(super) fn options() -> granit_parser::Options {
         bom_inside_document_as_content: true,
         block_scalar_eof_without_line_feed: true,
         emit_comments: false,
+        emit_anchor_events: true,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     }
@@ -346,6 +347,9 @@ impl<'t> Builder<'t> {
     }
 
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Fault> {
+        if let Event::Anchor(_, name) = &event {
+            return check_anchor(name);
+        }
         let first_key = std::mem::take(&mut self.first_key);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -532,6 +536,15 @@ impl Scalar<'_> {
 
 fn tag_fault() -> Fault {
     Fault::new(Readers::NPM, "yaml-tag", "a tag stands here that this value does not have")
+}
+
+/// To Go an anchor's name has letters, digits, `_` and `-`.
+fn check_anchor(name: &str) -> Result<(), Fault> {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return Ok(());
+    }
+    let message = "an anchor's name has letters of ASCII, digits, '_' and '-'";
+    Err(Fault::new(Readers::GO, "yaml-syntax", message))
 }
 
 /// To npm the key that begins a mapping without brackets has neither anchor nor tag: it takes them for the mapping's.

@@ -195,6 +195,18 @@ fn faults_that_the_reference_would_find_one_after_the_other_are_told_at_once() {
             ("resource-range", "/profiles/compute/web/resources/cpu/units"),
         ]
     );
+    // Neither a price nor a profile that is refused hides what is wrong with the service.
+    for (from, to) in [("amount: 100", "amount: 0"), ("profile: web", "profile: wbe")] {
+        let mut document = DOCUMENT.to_owned();
+        for (from, to) in [("nginx", "''"), ("- port: 80", "- port: 0"), (from, to)] {
+            assert!(document.contains(from), "{from}");
+            document = document.replacen(from, to, 1);
+        }
+        let found = compile(&document, Dialect::Go).unwrap_err();
+        for pointer in ["/services/web/image", "/services/web/expose/0/port"] {
+            assert!(found.iter().any(|violation| violation.pointer == pointer), "{found:#?}");
+        }
+    }
     // What follows from another fault is not told as one more: the service is in no group, the price is not missing.
     for (change, codes) in [
         (("profile: web", "profile: wbe"), &["unknown-compute-profile", "no-pricing"][..]),
