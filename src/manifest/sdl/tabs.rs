@@ -29,31 +29,50 @@ pub(super) fn refused(text: &str) -> Vec<Refused> {
     let layout = Layout::of(text);
     let mut found = Vec::new();
     let mut left = Readers::ALL;
-    let (mut number, mut start, mut content_end, mut after_comment) = (0, 0, 0, false);
-    let mut after_return = false;
+    let mut refuse = |whose: Readers, (line, column): (usize, usize)| {
+        let whose = Readers { go: whose.go && left.go, npm: whose.npm && left.npm };
+        if whose != Readers::default() {
+            found.push(Refused { whose, line, column });
+            left = left.without(whose);
+        }
+    };
+    let (mut number, mut start, mut content_end) = (0, 0, 0);
+    let (mut after_return, mut after_comment) = (false, false);
+    // Go reads comments that follow each other as one, with the blank lines between them.
+    let mut between_comments = None;
     for line in text.split_inclusive(['\n', '\r']) {
         number += usize::from(!(after_return && line == "\n"));
         after_return = line.ends_with('\r');
         let prefix = Prefix::of(line);
         let is_comment = line[prefix.length..].starts_with('#');
-        if let Some(column) = prefix.tab() {
-            let place = Place { at: start + column, content_end };
-            let ends = start + line.len();
-            let whose = Readers {
-                go: left.go && !(is_comment && after_comment) && layout.refuses(place, &prefix),
-                npm: left.npm && layout.begins_collection(place.at..ends),
-            };
-            if whose != Readers::default() {
-                found.push(Refused { whose, line: number, column: column + 1 });
-                left = left.without(whose);
-            }
-        }
         let content = line.trim_ascii_end().len();
+        if content > 0
+            && let Some(place) = between_comments.take()
+            && !is_comment
+        {
+            refuse(Readers::GO, place);
+        }
+        if let Some(column) = prefix.tab() {
+            let place = (number, column + 1);
+            let tab = Place { at: start + column, content_end };
+            let npm = layout.begins_collection(tab.at..start + line.len());
+            let go = layout.refuses(tab, &prefix);
+            if go && after_comment && content == 0 {
+                between_comments.get_or_insert(place);
+            }
+            refuse(
+                Readers { go: go && !(after_comment && (is_comment || content == 0)), npm },
+                place,
+            );
+        }
         if content > 0 {
             content_end = start + content;
             after_comment = is_comment;
         }
         start += line.len();
+    }
+    if let Some(place) = between_comments {
+        refuse(Readers::GO, place);
     }
     found
 }

@@ -118,7 +118,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    const GO: Self = Self { go: true, npm: false };
+    pub(super) const GO: Self = Self { go: true, npm: false };
     const NPM: Self = Self { go: false, npm: true };
     pub(super) const ALL: Self = Self { go: true, npm: true };
 
