@@ -40,7 +40,7 @@ use crate::{
 /// The name of the built-in relay's stream.
 pub const STREAM: &str = "dev";
 /// Which of the public test accounts the provider is.
-pub const PROVIDER_INDEX: usize = 1;
+pub const PROVIDER_INDEX: u32 = 1;
 
 /// `lessor dev`.
 #[derive(Debug, clap::Args)]
@@ -84,6 +84,7 @@ pub async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<ExitCode> 
             ..world::Options::default()
         },
         works: true,
+        place: Place::default(),
     };
     let dev = Dev::start(options).await?;
     output::tell(welcome(&dev));
@@ -124,6 +125,25 @@ pub struct Options {
     pub world: world::Options,
     /// Whether this process works off what is due; if not, only `step` and tick do.
     pub works: bool,
+    /// Where the provider stands in the world.
+    pub place: Place,
+}
+
+/// Who the provider is, and which way it and its indexer have to the chain.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Which of the public test accounts the provider is.
+    pub account: u32,
+    /// The node that the provider asks; the world's own when `None`.
+    pub node: Option<String>,
+    /// The node that the indexer follows; the world's own when `None`.
+    pub followed: Option<String>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { account: PROVIDER_INDEX, node: None, followed: None }
+    }
 }
 
 /// A development world with its provider.
@@ -149,17 +169,28 @@ pub struct Dev {
 impl Dev {
     /// Starts the world, then the gateway, then the relay that feeds it.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let Options { data, mut settings, world, works } = options;
-        std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
+        let data = &options.data;
+        std::fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
+        let devnet = start_world(data, options.world.clone()).await?;
+        Self::start_in(devnet, options).await
+    }
+
+    /// Starts the gateway in a world, then the relay that feeds it.
+    pub async fn start_in(
+        devnet: devnet::server::Running,
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let Options { data, mut settings, world, works, place } = options;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let heartbeat = heartbeat(world.block_interval);
-        let devnet = start_world(&data, world).await?;
+        let Place { account, node, followed } = place;
+        let followed = followed.unwrap_or_else(|| devnet.rpc_url());
 
         let feed = relay_key(&data.join("relay.key"))?;
         let operator_token = operator_token(&data.join("operator.token"))?;
         settings.store.path = data.join("lessor.db");
-        settings.chain.node = devnet.rpc_url();
+        settings.chain.node = node.unwrap_or_else(|| devnet.rpc_url());
         settings.chain.nodes.clear();
         "simulated".clone_into(&mut settings.cluster.kind);
         settings.cluster.url = devnet.cluster_url();
@@ -173,7 +204,7 @@ impl Dev {
             },
         );
 
-        let key = AccountKey::from(test_key(u32::try_from(PROVIDER_INDEX)?)?);
+        let key = AccountKey::from(test_key(account)?);
         let provider =
             parts::provider_with_key(&settings, Some(Arc::new(key) as Arc<dyn Signer>)).await?;
         let about = about(&devnet, &provider);
@@ -188,7 +219,7 @@ impl Dev {
         }
         let watch = Watch::new(&settings, provider.clone(), as_in_the_world(&settings))?;
         tasks.spawn(watch.run(stop.clone()));
-        start_relay(&devnet.rpc_url(), &url, &data.join("relay"), feed, heartbeat, &stop, &tasks)?;
+        start_relay(&followed, &url, &data.join("relay"), feed, heartbeat, &stop, &tasks)?;
         tasks.close();
         Ok(Self {
             url,

@@ -81,7 +81,7 @@ pub async fn start(
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let cluster = cluster::World::open(&folder, options.cluster, Arc::new(host::now))?;
     // The chain wants an https address; whoever uses this world is given the gateway's real one by `/dev`.
-    let hosts = [(PROVIDER_INDEX, "https://localhost:8443".to_owned())];
+    let hosts = [(usize::try_from(PROVIDER_INDEX)?, "https://localhost:8443".to_owned())];
     let settings = devnet::server::Settings {
         data: data.join("chain"),
         listen,

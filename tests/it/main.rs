@@ -33,6 +33,7 @@ mod process;
 mod provider;
 mod provider_command;
 mod quick;
+mod real_node;
 mod relay;
 mod reload;
 mod sdl;

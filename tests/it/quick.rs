@@ -20,6 +20,11 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// A world in a folder, with the settings of a file if one is given; without a worker only requests and ticks move it.
 pub(crate) async fn world(data: &Path, file: Option<&Path>, works: bool) -> dev::Dev {
+    dev::Dev::start(options(data, file, works)).await.unwrap()
+}
+
+/// What such a world is made of.
+pub(crate) fn options(data: &Path, file: Option<&Path>, works: bool) -> dev::Options {
     install_tls();
     let mut settings = Settings::load(file, []).unwrap();
     settings.listen.public = "127.0.0.1:0".to_owned();
@@ -31,7 +36,7 @@ pub(crate) async fn world(data: &Path, file: Option<&Path>, works: bool) -> dev:
         log_every_ms: 50,
         ..cluster::Settings::default()
     };
-    let options = dev::Options {
+    dev::Options {
         data: data.to_owned(),
         settings,
         world: devnet::Options {
@@ -40,8 +45,8 @@ pub(crate) async fn world(data: &Path, file: Option<&Path>, works: bool) -> dev:
             ..devnet::Options::default()
         },
         works,
-    };
-    dev::Dev::start(options).await.unwrap()
+        place: dev::Place::default(),
+    }
 }
 
 /// The tenant with this test key.

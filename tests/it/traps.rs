@@ -117,7 +117,7 @@ const TRAPS: [Trap; 23] = [
     trap(
         15,
         "a malformed GPU attribute panics",
-        &["a_gpu_is_found_by_model_or_wildcard_and_refused_by_what_does_not_match"],
+        &["a_malformed_gpu_attribute_is_no_wish_and_panics_nobody"],
     ),
     trap(
         16,

@@ -162,3 +162,34 @@ pub(super) fn wanted_name(resources: &Resources) -> String {
         .collect();
     if wishes.is_empty() { "gpu".to_owned() } else { format!("gpu {}", wishes.join(" or ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_gpu_attribute_is_no_wish_and_panics_nobody() {
+        for key in [
+            "",
+            "/",
+            "vendor",
+            "vendor/",
+            "vendor/nvidia",
+            "vendor/nvidia/model",
+            "model/a100",
+            "nvidia/a100",
+            "vendor/nvidia/model/a100/ram",
+            "vendor/nvidia/model/a100/ram/80Gi/ram/40Gi",
+            "vendor/nvidia/model/a100/interface",
+            "vendor/nvidia/model/a100/80Gi",
+            "vendor/nvidia/model/a100/ram/80Gi/more",
+            "capabilities/gpu/vendor/nvidia/model/a100",
+            "\u{e4}/\u{1f600}",
+        ] {
+            assert_eq!(Wish::parse(key), None, "{key:?}");
+            assert_eq!(model_of(key), None, "{key:?}");
+        }
+        let empty = Wish::parse("vendor//model/").map(|wish| (wish.vendor, wish.model));
+        assert_eq!(empty, Some(("", "")), "a part without a name is one that no GPU has");
+    }
+}

@@ -59,6 +59,15 @@ pub enum RemoteError {
     },
 }
 
+impl RemoteError {
+    /// Whether the policy forbids what was asked, whenever it is asked: rate and spend are another matter every minute and
+    /// every day, and a chain or a record may be put right.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { code, .. }
+            if matches!(code.as_str(), "malformed" | "message" | "signer" | "fee"))
+    }
+}
+
 /// A signer process behind a socket.
 #[derive(Debug)]
 pub struct Remote {
@@ -174,7 +183,8 @@ impl Signer for Remote {
     async fn sign(&self, sign_doc: &[u8]) -> Result<[u8; 64], SignerError> {
         let signed = self.signature(sign_doc).await;
         self.note(signed.as_ref().err());
-        signed.map_err(|error| SignerError(error.to_string()))
+        signed
+            .map_err(|error| SignerError { is_final: error.is_final(), detail: error.to_string() })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -433,7 +433,12 @@ impl Provider {
         let signature = pass.signer.sign(&document).await.map_err(|error| ChainError {
             doing: "sign",
             detail: error.to_string(),
-            kind: ChainErrorKind::Unavailable,
+            // What a policy forbids is not asked for again and again.
+            kind: if error.is_final {
+                ChainErrorKind::Refused
+            } else {
+                ChainErrorKind::Unavailable
+            },
         })?;
         let bytes = unsigned.with_signature(&signature);
         let (sequence, last_block, timeout) = match sequencing {

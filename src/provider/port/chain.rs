@@ -316,8 +316,13 @@ pub trait Indexer: Send + Sync {
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-#[error("sign: {0}")]
-pub struct SignerError(pub String);
+#[error("sign: {detail}")]
+pub struct SignerError {
+    /// For people.
+    pub detail: String,
+    /// Whether these messages are never signed, as a policy forbids them; else another time they may be.
+    pub is_final: bool,
+}
 
 /// Signs with the provider's account key.
 #[async_trait]

@@ -272,7 +272,9 @@ async fn a_signature_over_the_socket_is_the_key_s_own() {
     assert_eq!((remote.address(), remote.chain_id()), (key().public_key().address(), Some(CHAIN)));
     let document = document(&key(), vec![close_bid(remote.address(), 1)], "10uakt", CHAIN);
     assert_eq!(remote.sign(&document).await.unwrap(), key().sign(&document));
-    let refused = remote.sign(b"hunter2").await.unwrap_err().to_string();
+    let refused = remote.sign(b"hunter2").await.unwrap_err();
+    assert!(refused.is_final, "nothing makes this a sign doc");
+    let refused = refused.to_string();
     assert!(refused.contains("the signer refused (malformed)"), "{refused}");
     assert_eq!(remote.trouble(), None, "a signer that refuses is there");
 
@@ -320,7 +322,7 @@ async fn a_signer_that_is_away_is_named_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_signer_with_another_key_gives_no_signature() {
+async fn a_signer_with_another_key_or_without_a_word_gives_no_signature() {
     let folder = TempDir::new().unwrap();
     let served = Served::start(folder.path()).await;
     let remote =
@@ -330,6 +332,16 @@ async fn a_signer_with_another_key_gives_no_signature() {
     let error = remote.sign(&document).await.unwrap_err().to_string();
     assert!(error.contains("the answer is not understood"), "{error}");
     served.end().await;
+
+    // One that takes the question and says nothing is given up after a while, and named.
+    let silent = folder.path().join("silent");
+    let listener = UnixListener::bind(&silent).unwrap();
+    let remote = Remote::awaited(&silent, key().public_key().clone());
+    let held = tokio::spawn(async move { listener.accept().await.map(|(stream, _)| stream) });
+    let error = remote.sign(&document).await.unwrap_err();
+    assert!(error.to_string().contains("no answer within") && !error.is_final, "{error}");
+    assert!(remote.trouble().unwrap().contains("no answer within"));
+    drop(held.await.unwrap());
 
     let hangs_up = folder.path().join("mute");
     let listener = UnixListener::bind(&hangs_up).unwrap();

@@ -4,6 +4,8 @@
 //! `Proxy::before(url)` gives an address to use in the node's place. Rules are looked at in their order, the first that fits a
 //! call strikes; none is left when it has struck as often as it may.
 
+mod schedules;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

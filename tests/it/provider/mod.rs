@@ -9,7 +9,7 @@ mod fault;
 mod ground;
 mod health;
 mod identity;
-mod lives;
+pub(crate) mod lives;
 mod market;
 mod node;
 mod notice;

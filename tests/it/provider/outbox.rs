@@ -1,10 +1,16 @@
 //! How wanted messages become transactions: together and alone, unordered and in order, within the fees of a day, and what is
 //! done when one comes to nothing.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
 use jiff::SignedDuration;
 use lessor::{
-    domain::{BidState, Coin, Denom, OrderId},
-    provider::port::{Store as _, Transaction, TransactionState},
+    domain::{Address, BidState, Coin, Denom, OrderId},
+    provider::port::{Signer, SignerError, Store as _, Transaction, TransactionState},
 };
 
 use super::{
@@ -151,4 +157,51 @@ async fn bids_wait_when_the_fees_of_a_day_are_used_up_and_closes_go_on() {
     world.go_on(&worker, 12).await;
     assert_eq!(bid_state(&world, &second), Some(BidState::Open));
     no_violations(&world);
+}
+
+/// A signer that signs nothing, and counts how often it is asked.
+struct Refusing {
+    inner: Arc<dyn Signer>,
+    is_final: bool,
+    asked: AtomicU32,
+}
+
+#[async_trait]
+impl Signer for Refusing {
+    fn address(&self) -> &Address {
+        self.inner.address()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.inner.public_key()
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<[u8; 64], SignerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(SignerError { detail: "as the test wants it".to_owned(), is_final: self.is_final })
+    }
+}
+
+#[tokio::test]
+async fn what_a_signers_policy_forbids_is_given_up_and_what_it_cannot_do_now_is_asked_for_again() {
+    for is_final in [true, false] {
+        let mut world = World::new(1, vec![machine("one", 16)]).await;
+        let inner = world.worker().await.provider.signer.clone().unwrap();
+        let signer = Arc::new(Refusing { inner, is_final, asked: AtomicU32::new(0) });
+        let worker = world.worker_with(Some(signer.clone() as Arc<dyn Signer>)).await;
+        let order = world.ask("tenant", 1000, 1);
+        world.tell(&worker).await;
+        world.go_on(&worker, 10).await;
+        let asked = signer.asked.load(Ordering::SeqCst);
+        assert!(asked > 0);
+        for _ in 0..5 {
+            world.wait(SignedDuration::from_mins(2));
+            world.go_on(&worker, 5).await;
+        }
+        let again = signer.asked.load(Ordering::SeqCst) > asked;
+        assert_eq!(again, !is_final);
+        assert!(!is_final || !world.is_reserved(&order).await);
+        assert_eq!(bid_state(&world, &order), None);
+        assert!(transactions(&world).await.is_empty());
+    }
 }

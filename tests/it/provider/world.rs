@@ -222,7 +222,7 @@ impl World {
         self.worker_with(None).await
     }
 
-    async fn worker_with(&self, signer: Option<Arc<dyn Signer>>) -> Worker {
+    pub(super) async fn worker_with(&self, signer: Option<Arc<dyn Signer>>) -> Worker {
         let gate = Arc::new(Gate::default());
         let node = Arc::new(Node::new(self.market.clone(), gate.clone()));
         let settings = store_settings(self.folder.path());
