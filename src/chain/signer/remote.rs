@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
     net::UnixStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{Answer, PATIENCE, Question, server::read_line};
@@ -151,6 +151,7 @@ impl Remote {
 
 async fn ask(path: &Path, question: &Question) -> Result<Answer, RemoteError> {
     let away = |source| RemoteError::Away { path: path.to_owned(), source };
+    let begun = Instant::now();
     let asked = async {
         let mut stream = UnixStream::connect(path).await?;
         let mut line = serde_json::to_vec(question)?;
@@ -160,7 +161,14 @@ async fn ask(path: &Path, question: &Question) -> Result<Answer, RemoteError> {
     };
     let line = timeout(PATIENCE, asked).await;
     let line = line.map_err(|_| RemoteError::Late { path: path.to_owned() })?.map_err(away)?;
-    let line = line.ok_or_else(|| away(io::ErrorKind::UnexpectedEof.into()))?;
+    let line = line.ok_or_else(|| {
+        // Whoever reads gives up as late as whoever asks.
+        if begun.elapsed() >= PATIENCE {
+            RemoteError::Late { path: path.to_owned() }
+        } else {
+            away(io::ErrorKind::UnexpectedEof.into())
+        }
+    })?;
     match serde_json::from_slice(&line) {
         Ok(Answer::Refused { refused, detail }) => {
             Err(RemoteError::Refused { code: refused, detail })

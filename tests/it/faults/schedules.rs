@@ -29,7 +29,7 @@ use crate::{
 /// Schedules of an ordinary run; `tests/run` has twenty of them.
 const RUNS: u64 = 2;
 /// Worlds that run side by side: most of their time is spent waiting.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// How often the faults change, and how many orders come with each change.
 const CHANGES: u64 = 3;
 const ORDERS: u64 = 2;
@@ -168,11 +168,12 @@ impl World {
                 }
                 assert_eq!(carried_out, 0, "{id} is bid on again: {transaction:?}");
                 carried_out += usize::from(transaction.code == 0);
-                // What failed alone and was paid for is not worth another try, but for want of gas.
+                // What failed alone and was paid for is not worth another try, but for want of gas. What came too late or
+                // out of its turn paid nothing.
                 let failure = Failure::of(&transaction.codespace, transaction.code, "");
                 let worth_another = transaction.messages.len() > 1
                     || transaction.code == 0
-                    || matches!(failure, Failure::Gas | Failure::Sequence { .. })
+                    || matches!(failure, Failure::Gas | Failure::Late | Failure::Sequence { .. })
                     || !self.is_open(id);
                 assert!(worth_another, "{id}: {transaction:?}");
             }
