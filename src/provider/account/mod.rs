@@ -48,6 +48,11 @@ impl Provider {
     pub async fn run_account(&self, tip: &Tip) -> Result<u32, Error> {
         let Some(signer) = self.signer.clone() else { return Ok(0) };
         let account = signer.address();
+        // What a node of another chain says of transactions is worth nothing, and what was signed for it would be lost.
+        if self.chain_name().await? != tip.chain_id {
+            tracing::warn!(chain = %tip.chain_id, "the node says that it is on another chain; nothing is signed or settled");
+            return Ok(0);
+        }
         // Two passes of one process would sign for the same effects; another process may, and the rows let one through.
         let _one_at_a_time = self.sending.lock().await;
         let now = self.clock.now();
