@@ -6,6 +6,7 @@
 mod chain;
 mod cluster;
 mod given;
+mod maintenance;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use self::given::Origins;
 pub use self::{
     chain::{Chain, Key},
     cluster::Cluster,
+    maintenance::Maintenance,
 };
 use crate::{
     bidengine::{Policy, Prices},
@@ -102,6 +104,7 @@ pub struct Settings {
     pub policy: Policy,
     pub prices: Prices,
     pub manifest: Manifest,
+    pub maintenance: Maintenance,
     pub worker: Worker,
     pub log: Log,
     pub streams: BTreeMap<String, Stream>,
@@ -329,6 +332,9 @@ impl Settings {
             let key = format!("cluster.kubernetes.{key}");
             return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
         }
+        if let Some((key, detail)) = settings.maintenance.fault() {
+            return Err(SettingsError::Value { origin: origins.of(&key), key, detail });
+        }
         let Store { keep_days, audit_keep_days, .. } = settings.store;
         if audit_keep_days < keep_days {
             let key = "store.audit_keep_days".to_owned();
@@ -431,6 +437,8 @@ impl Settings {
             gas_price: Price { denom: self.chain.gas_denom.clone(), amount: self.chain.gas_price },
             inventory_max_age: seconds(self.cluster.inventory_max_age_s),
             teardown_limit: Some(self.cluster.teardowns_in_ten_minutes).filter(|most| *most > 0),
+            quarantine: timeout(self.cluster.quarantine_s),
+            windows: self.maintenance.windows.iter().map(Into::into).collect(),
             registration_max_age: seconds(self.bid.registration_max_age_s),
             reconcile_every: seconds(self.worker.reconcile_every_s),
             claim_ttl: seconds(self.worker.claim_ttl_s),

@@ -132,7 +132,8 @@ fn tell_restored(out: &mut dyn Write, done: &Restored) -> std::io::Result<()> {
     writeln!(
         out,
         "the next start compares it with chain and cluster before anything is decided or signed"
-    )
+    )?;
+    writeln!(out, "and it is paused ({}): PUT /v1/maintenance, or the page, resumes", done.paused)
 }
 
 fn tell_resealed(out: &mut dyn Write, done: &Resealed) -> std::io::Result<()> {

@@ -61,6 +61,8 @@ fn wire() -> Routes {
         .routes(routes!(r::wire::get_manifest))
         .routes(routes!(r::wire::lease_status))
         .routes(routes!(r::wire::service_status))
+        .routes(routes!(r::migrate::hostnames))
+        .routes(routes!(r::migrate::endpoints))
 }
 
 /// Tenants, the clean way; the operator may read here too.

@@ -97,7 +97,7 @@ pub fn unknown_method(path: &str) -> Response {
 
 /// Whether a path is one of today's wire.
 fn speaks(path: &str) -> bool {
-    ["/address", "/version", "/status"].contains(&path)
+    ["/address", "/version", "/status", "/hostname/migrate", "/endpoint/migrate"].contains(&path)
         || ["/deployment/", "/lease/"].iter().any(|root| path.starts_with(root))
 }
 
@@ -227,7 +227,9 @@ pub struct DeploymentOwner<A> {
     asks: PhantomData<A>,
 }
 
-fn denied() -> Response {
+/// The answer to who may not.
+#[must_use]
+pub fn denied() -> Response {
     message(StatusCode::UNAUTHORIZED, UNAUTHORIZED)
 }
 
@@ -276,6 +278,18 @@ impl<A: Asks> FromRequestParts<State> for DeploymentOwner<A> {
         } else {
             Err(denied())
         }
+    }
+}
+
+/// A tenant whose token says anything about this provider; what it allows is for the route to ask.
+#[derive(Debug)]
+pub struct Holder(pub Claims);
+
+impl FromRequestParts<State> for Holder {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
+        tenant(parts, state).await.map(Self)
     }
 }
 

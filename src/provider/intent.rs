@@ -1,7 +1,10 @@
 //! What the bodies of effect rows say: what is wanted of the chain and of the cluster.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::port::HostnameClaim;
 use crate::{
     bidengine::Offer,
     domain::{Address, BidId, BidState, CloseReason, Coin, DeploymentId, LeaseId, OrderId, Price},
@@ -169,6 +172,11 @@ pub enum ClusterIntent {
         /// The lease's group in the manifest.
         group: String,
     },
+    /// Stop what runs for a lease, and keep its data.
+    Quarantine {
+        /// Whose.
+        lease: LeaseId,
+    },
     /// Remove everything of a lease.
     Teardown {
         /// Whose.
@@ -222,8 +230,32 @@ pub fn apply_key(lease: &LeaseId, hash: &str, number: u32) -> String {
     format!("apply/{lease}/{hash}/{number}")
 }
 
+/// The key of stopping a lease's workload.
+#[must_use]
+pub fn quarantine_key(lease: &LeaseId) -> String {
+    format!("quarantine/{lease}")
+}
+
 /// The key of removing a lease's workload.
 #[must_use]
 pub fn teardown_key(lease: &LeaseId) -> String {
     format!("teardown/{lease}")
+}
+
+/// What an apply that was carried out says: the hostnames that the lease held then, each with its service.
+#[must_use]
+pub fn routed(claims: &[HostnameClaim]) -> serde_json::Value {
+    serde_json::json!({ "routed": routes_of(claims) })
+}
+
+/// Hostnames with the service that each leads to.
+#[must_use]
+pub fn routes_of(claims: &[HostnameClaim]) -> BTreeMap<String, String> {
+    claims.iter().map(|claim| (claim.hostname.clone(), claim.service.clone())).collect()
+}
+
+/// What [`routed`] said; `None` for an outcome that says nothing of it.
+#[must_use]
+pub fn routed_by(outcome: &serde_json::Value) -> Option<BTreeMap<String, String>> {
+    serde_json::from_value(outcome.get("routed")?.clone()).ok()
 }

@@ -5,12 +5,18 @@
 //! facts; the effects that it asks for have keys, so that asking twice is asking once.
 //!
 //! Destruction needs evidence: [`Effect::Teardown`] follows only from a lease that the chain itself showed as ended, at
-//! a height. A lease that the chain did not show at all ends nothing.
+//! a height. A lease that the chain did not show at all ends nothing. And none is closed for want of a manifest while the
+//! cluster runs something for it, or does not say.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{deployment::Earnings, port::LeaseStatus};
+use super::{
+    deployment::Earnings,
+    port::{LeaseStatus, ServiceStatus},
+};
 use crate::domain::{CloseReason, Height, Lease, LeaseId, LeaseState, Price};
 
 /// Where a lease stands for us.
@@ -44,6 +50,13 @@ pub enum Phase {
         /// Why.
         reason: CloseReason,
     },
+    /// The chain said that it ended; its workload is being stopped, and its data kept for a while.
+    Stopping,
+    /// The chain said that it ended; nothing runs, and its data is kept.
+    Quarantined {
+        /// In block time: after this everything is removed.
+        until: Timestamp,
+    },
     /// The chain said that it ended; its workload is being removed.
     TearingDown,
     /// Nothing of it is left.
@@ -60,6 +73,8 @@ impl Phase {
             Self::Running { .. } => "running",
             Self::Refused { .. } => "refused",
             Self::CloseWanted { .. } => "close_wanted",
+            Self::Stopping => "stopping",
+            Self::Quarantined { .. } => "quarantined",
             Self::TearingDown => "tearing_down",
             Self::Gone => "gone",
         }
@@ -83,16 +98,25 @@ pub struct LeaseRecord {
     pub seen_at: Height,
     /// Where it stands for us.
     pub phase: Phase,
-    /// The manifest that the cluster took in last.
+    /// The manifest that the cluster took in last; empty for one whose hash nobody knows, which another program took in.
     pub applied: Option<String>,
     /// How many applies were asked for.
     #[serde(default)]
     pub applies: u32,
+    /// The hostnames that the cluster was told of last, each with its service; `None` while that is not known.
+    #[serde(default)]
+    pub routed: Option<BTreeMap<String, String>>,
     /// What the cluster answered last, and when (host's time).
     pub status: Option<(Timestamp, LeaseStatus)>,
     /// Since when its workload fails, in block time, and when that was seen last; `None` while it does not.
     #[serde(default)]
     pub failing: Option<Failing>,
+    /// Whether it was decided to stop its workload and keep its data when it had ended.
+    #[serde(default)]
+    pub was_stopped: bool,
+    /// What others did to its objects in the cluster, and how often that was mended.
+    #[serde(default)]
+    pub drift: Drift,
     /// The restore since which the cluster was asked what runs; 0 for none.
     #[serde(default)]
     pub restore: u64,
@@ -119,6 +143,20 @@ pub struct Failing {
     pub seen_at: Timestamp,
 }
 
+/// Objects of a workload that are not as they were applied.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Drift {
+    /// What the last look saw. It is mended when the next one sees the same: what was written a moment ago may not be seen yet.
+    #[serde(default)]
+    pub noticed: Vec<String>,
+    /// How often it was mended.
+    #[serde(default)]
+    pub mended: u32,
+    /// What was mended last, and when, in block time.
+    #[serde(default)]
+    pub last: Option<(Timestamp, Vec<String>)>,
+}
+
 /// A workload that was not looked at for so long may have been well meanwhile: its time begins anew.
 const UNSEEN: SignedDuration = SignedDuration::from_mins(15);
 
@@ -135,14 +173,26 @@ pub struct Facts<'a> {
     pub manifests: &'a [String],
     /// What became of the newest effect `apply/<lease>/<hash>/<n>`.
     pub apply: Outcome<'a>,
+    /// The hostnames that it told the cluster of, each with its service, when it was carried out.
+    pub routed: Option<&'a BTreeMap<String, String>>,
+    /// The hostnames that the lease may route, each with its service.
+    pub hostnames: &'a BTreeMap<String, String>,
     /// What became of the effect `teardown/<lease>`.
     pub teardown: Outcome<'a>,
+    /// What became of the effect `quarantine/<lease>`.
+    pub stop: Outcome<'a>,
+    /// How long the data of a lease that ended is kept, in block time; `None` for not at all.
+    pub quarantine: Option<SignedDuration>,
     /// What the cluster answers now, with the host's time; `None` when it was not asked or gave no answer.
     pub status: Option<(Timestamp, Option<&'a LeaseStatus>)>,
+    /// What of the manifest that runs is not as it was applied; `None` when nobody looked or the cluster gave no answer.
+    pub drift: Option<&'a [String]>,
     /// How long a tenant has to upload a manifest, in block time; `None` for no limit.
     pub manifest_timeout: Option<SignedDuration>,
     /// How long a workload may fail, in block time, before its lease is closed; `None` for ever.
     pub failing_limit: Option<SignedDuration>,
+    /// Whether an operator works on the provider: what fails now is no sign of the workload.
+    pub is_maintained: bool,
     /// Counts the times that the rows were put back from a backup.
     pub restore: u64,
 }
@@ -180,6 +230,8 @@ pub enum Effect {
         /// What the chain is told.
         reason: CloseReason,
     },
+    /// Stop its workload and keep its data.
+    Quarantine,
     /// Remove everything of it from the cluster.
     Teardown,
     /// Give back its reservation and hostnames.
@@ -211,8 +263,11 @@ impl LeaseRecord {
             phase,
             applied: None,
             applies: 0,
+            routed: None,
             status: None,
             failing: None,
+            was_stopped: false,
+            drift: Drift::default(),
             restore: 0,
             funded_until: None,
             notice_s: lease.reclamation_window_s,
@@ -233,6 +288,7 @@ impl LeaseRecord {
         match self.phase {
             Phase::AwaitingManifest { until } => until,
             Phase::CloseWanted { .. } => self.reclaim_until,
+            Phase::Quarantined { until } => Some(until),
             _ => None,
         }
     }
@@ -283,6 +339,7 @@ pub fn advance(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
 fn compare(record: &mut LeaseRecord, facts: &Facts<'_>) -> bool {
     let Some((_, found)) = facts.status else { return false };
     record.restore = facts.restore;
+    record.routed = None;
     if let Some(status) = found {
         let hash = status.manifest_hash.clone();
         record.applied = Some(hash.clone());
@@ -301,18 +358,56 @@ fn compare(record: &mut LeaseRecord, facts: &Facts<'_>) -> bool {
 
 /// The chain says that it ended.
 fn end(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
-    if record.phase == Phase::TearingDown && facts.teardown == Outcome::Done {
-        record.phase = Phase::Gone;
-        record.status = None;
-        return vec![Effect::Release];
+    match record.phase {
+        Phase::TearingDown if facts.teardown == Outcome::Done => {
+            record.phase = Phase::Gone;
+            record.status = None;
+            vec![Effect::Release]
+        }
+        Phase::TearingDown => vec![Effect::Teardown],
+        Phase::Stopping => stopped(record, facts),
+        Phase::Quarantined { until } if facts.block_time < until && facts.quarantine.is_some() => {
+            Vec::new()
+        }
+        // Only what was applied has data.
+        Phase::Running { .. }
+        | Phase::Applying { .. }
+        | Phase::Refused { .. }
+        | Phase::CloseWanted { .. }
+            if facts.quarantine.is_some() && record.applied.is_some() =>
+        {
+            record.phase = Phase::Stopping;
+            record.was_stopped = true;
+            vec![Effect::Quarantine]
+        }
+        _ => {
+            record.phase = Phase::TearingDown;
+            vec![Effect::Teardown]
+        }
     }
-    record.phase = Phase::TearingDown;
-    vec![Effect::Teardown]
+}
+
+/// Its capacity, hostnames and addresses are given back when nothing runs any more; a cluster that cannot keep data alone has
+/// it removed.
+fn stopped(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
+    match (facts.stop, facts.quarantine) {
+        (Outcome::Done, Some(time)) => {
+            let until = facts.block_time.saturating_add(time).unwrap_or(Timestamp::MAX);
+            record.phase = Phase::Quarantined { until };
+            vec![Effect::Release]
+        }
+        (Outcome::Absent | Outcome::Pending, Some(_)) => vec![Effect::Quarantine],
+        _ => {
+            record.phase = Phase::TearingDown;
+            vec![Effect::Teardown]
+        }
+    }
 }
 
 /// The chain says that it runs.
 fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     settle_apply(record, facts);
+    adopt(record, facts);
     watch_health(record, facts);
     if facts.apply == Outcome::Superseded {
         // What the chain says now must be read by a later step: this one may not have seen what the executor saw.
@@ -323,6 +418,7 @@ fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     }
     if let (Some(failing), Some(limit)) = (record.failing, facts.failing_limit)
         && failing.seen_at.duration_since(failing.since) >= limit
+        && !facts.is_maintained
     {
         let reason = CloseReason::Unstable;
         record.phase = Phase::CloseWanted { reason };
@@ -344,11 +440,65 @@ fn run(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
                 vec![Effect::Apply { hash: hash.clone() }]
             }
         },
-        Some(hash) => {
-            record.phase = Phase::Running { hash: hash.clone() };
-            Vec::new()
-        }
+        Some(hash) => keep(record, facts, hash),
         None => miss_manifest(record, facts),
+    }
+}
+
+/// The wanted manifest is what was applied last. It is applied again when other hostnames are the lease's than those that the
+/// cluster was told of.
+fn keep(record: &mut LeaseRecord, facts: &Facts<'_>, hash: &str) -> Vec<Effect> {
+    let hash = hash.to_owned();
+    match &record.phase {
+        Phase::Applying { hash: asked } if *asked == hash => return vec![Effect::Apply { hash }],
+        Phase::Refused { hash: refused, .. } if *refused == hash => return Vec::new(),
+        _ => {}
+    }
+    if record.routed.is_none()
+        && let Some((_, Some(status))) = facts.status
+    {
+        record.routed = Some(routed(status));
+    }
+    let is_routed = record.routed.as_ref().is_none_or(|routed| routed == facts.hostnames);
+    if is_routed && !mends(record, facts) {
+        record.phase = Phase::Running { hash };
+        return Vec::new();
+    }
+    record.applies = record.applies.saturating_add(1);
+    record.phase = Phase::Applying { hash: hash.clone() };
+    vec![Effect::Apply { hash }]
+}
+
+/// Whether what others did to the lease's objects is to be mended now. Seen once, it is only noted.
+fn mends(record: &mut LeaseRecord, facts: &Facts<'_>) -> bool {
+    let Some(seen) = facts.drift else { return false };
+    let drift = &mut record.drift;
+    if seen.is_empty() || drift.noticed != seen {
+        drift.noticed = seen.to_vec();
+        return false;
+    }
+    drift.mended = drift.mended.saturating_add(1);
+    drift.last = Some((facts.block_time, std::mem::take(&mut drift.noticed)));
+    true
+}
+
+/// The hostnames that the cluster says lead to the lease's services.
+fn routed(status: &LeaseStatus) -> BTreeMap<String, String> {
+    let of = |service: &ServiceStatus| {
+        let name = service.name.clone();
+        service.hostnames.clone().into_iter().map(move |hostname| (hostname, name.clone()))
+    };
+    status.services.iter().flat_map(of).collect()
+}
+
+/// What runs for a lease that no manifest came for was taken in by another program, or by rows that are lost. It stays as
+/// it is until its tenant sends a manifest.
+fn adopt(record: &mut LeaseRecord, facts: &Facts<'_>) {
+    let Some((_, Some(status))) = facts.status else { return };
+    if matches!(record.phase, Phase::AwaitingManifest { .. }) && !status.services.is_empty() {
+        let hash = status.manifest_hash.clone();
+        record.applied = Some(hash.clone());
+        record.phase = Phase::Running { hash };
     }
 }
 
@@ -357,6 +507,7 @@ fn settle_apply(record: &mut LeaseRecord, facts: &Facts<'_>) {
         match facts.apply {
             Outcome::Done => {
                 record.applied = Some(hash.clone());
+                record.routed = facts.routed.cloned();
                 record.phase = Phase::Running { hash: hash.clone() };
             }
             Outcome::Failed(reason) => {
@@ -377,7 +528,7 @@ fn settle_apply(record: &mut LeaseRecord, facts: &Facts<'_>) {
 /// Notes since when the workload fails. A cluster that gives no answer says nothing about it, and what the cluster is to blame
 /// for is not the workload's failure.
 fn watch_health(record: &mut LeaseRecord, facts: &Facts<'_>) {
-    let Some((_, answer)) = facts.status else { return };
+    let Some((_, answer)) = facts.status.filter(|_| !facts.is_maintained) else { return };
     let fails = matches!(record.phase, Phase::Running { .. })
         && answer.is_some_and(LeaseStatus::is_failing);
     let now = facts.block_time;
@@ -398,11 +549,13 @@ fn close(record: &LeaseRecord, facts: &Facts<'_>, reason: CloseReason) -> Vec<Ef
     }
 }
 
-/// No stored manifest has the deployment's hash.
+/// No stored manifest has the deployment's hash. That the cluster runs nothing for the lease, it must have said.
 fn miss_manifest(record: &mut LeaseRecord, facts: &Facts<'_>) -> Vec<Effect> {
     match record.phase {
         Phase::AwaitingManifest { until: Some(until) }
-            if facts.block_time >= until && facts.deployment_hash.is_some() =>
+            if facts.block_time >= until
+                && facts.deployment_hash.is_some()
+                && facts.status.is_some() =>
         {
             let reason = CloseReason::ManifestTimeout;
             record.phase = Phase::CloseWanted { reason };

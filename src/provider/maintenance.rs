@@ -3,10 +3,17 @@
 //! Pausing stops new bids: decisions say `paused`, and a bid that no transaction holds yet waits. What is leased goes on, bids
 //! that are on chain stay. Resuming compares the chain's open orders with the rows at once, so that those which were declined
 //! meanwhile are decided on again.
+//!
+//! A window of the settings is the same for its time, and so is its end. While an operator works on the provider, in a window or
+//! said so, a workload that fails is not held against its tenant. Leases that the chain has closed are torn down all the same:
+//! that needs nothing but the chain's word, and whoever paid for them does not any more.
+
+use jiff::Timestamp;
 
 use super::{
     Error, Kind, Provider,
     port::{AuditLine, Maintenance, MaintenanceState, StoreError, Subject},
+    settings::Window,
 };
 
 /// The longest reason, in characters.
@@ -73,8 +80,40 @@ impl Provider {
 
     /// Why there are to be no new bids, if so.
     pub(super) async fn paused(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.store.maintenance().await?.pause())
+        Ok(self.standing().await?.paused)
     }
+
+    /// What an operator wants now, by word or by a window of the settings.
+    pub(super) async fn standing(&self) -> Result<Standing, StoreError> {
+        let wanted = self.store.maintenance().await?;
+        let settings = self.settings();
+        let window = settings.window_at(self.clock.now());
+        Ok(Standing {
+            paused: wanted.pause().or_else(|| window.map(pause_of)),
+            is_maintained: wanted.state == MaintenanceState::Maintenance || window.is_some(),
+        })
+    }
+
+    /// When the next window begins or ends.
+    pub(super) fn next_window_change(&self) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let settings = self.settings();
+        let moments = settings.windows.iter().flat_map(|window| [window.from, window.until]);
+        moments.filter(|moment| *moment > now).min()
+    }
+}
+
+/// What an operator wants now.
+pub(super) struct Standing {
+    /// Why there are to be no new bids.
+    pub(super) paused: Option<String>,
+    /// Whether they work on the provider.
+    pub(super) is_maintained: bool,
+}
+
+/// Why there are no bids in a window.
+fn pause_of(window: &Window) -> String {
+    format!("maintenance until {}: {}", window.until, window.reason)
 }
 
 fn check_reason(state: MaintenanceState, reason: &str) -> Result<(), Error> {

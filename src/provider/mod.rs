@@ -17,6 +17,7 @@
 //! `advance`), [`lease`], [`step`] (the loop), [`account`], [`workload`], [`ingest`], [`submit`].
 
 pub mod account;
+mod address;
 mod agree;
 mod breaker;
 pub mod deployment;
@@ -28,6 +29,7 @@ pub mod ingest;
 pub mod intent;
 pub mod lease;
 pub mod maintenance;
+pub mod migrate;
 mod observe;
 pub mod policy;
 pub mod port;

@@ -51,7 +51,8 @@ impl Provider {
         let commit = Commit {
             state: Some(serde_json::to_value(&record).unwrap_or_default()),
             wake: wake.into_iter().map(Subject::Deployment).chain(self.streams()).collect(),
-            wake_at: now.checked_add(pace).ok(),
+            // When a window ends, what was declined for it is decided on again.
+            wake_at: now.checked_add(pace).ok().into_iter().chain(self.next_window_change()).min(),
             ..Commit::default()
         };
         self.store.commit(&loaded.claim, now, &commit).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     bidengine::{policy::Policy, price::Prices},
@@ -36,6 +36,10 @@ pub struct Settings {
     pub inventory_max_age: SignedDuration,
     /// More teardowns in ten minutes wait for an operator; `None` for any number.
     pub teardown_limit: Option<u32>,
+    /// How long the data of a lease that ended is kept, in block time, before it is removed; `None` for not at all.
+    pub quarantine: Option<SignedDuration>,
+    /// When an operator works on the provider, as announced.
+    pub windows: Vec<Window>,
     /// How old a registration (own provider record, audits, parameters, balances) may be when an order is judged by it.
     pub registration_max_age: SignedDuration,
     /// How often open orders, own bids and own leases are compared with the chain, whatever the streams say.
@@ -56,6 +60,25 @@ pub struct Settings {
     pub keep_audit: SignedDuration,
     /// The streams that are taken, by name.
     pub streams: BTreeMap<String, StreamSettings>,
+}
+
+/// A time in which an operator works on the provider, as it was announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// When it begins, by the host's clock.
+    pub from: Timestamp,
+    /// From then on it is over.
+    pub until: Timestamp,
+    /// Why, in the operator's words: everyone can read it.
+    pub reason: String,
+}
+
+impl Settings {
+    /// The window that this moment is in.
+    #[must_use]
+    pub fn window_at(&self, now: Timestamp) -> Option<&Window> {
+        self.windows.iter().find(|window| window.from <= now && now < window.until)
+    }
 }
 
 /// Why a process goes on with settings that are not those that the operator wrote last.

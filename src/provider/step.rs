@@ -3,7 +3,10 @@
 //! [`Provider::step`] is one bounded pass. A server calls it whenever it is poked or something falls due; a scheduled
 //! function calls it once per tick. Both find all they need in the rows.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -13,11 +16,11 @@ use super::{
     deployment::{self, Advanced, DeploymentRecord, Facts},
     held::Held,
     hint::{next_of, soon},
-    port::{Committed, Loaded, Subject, Tip},
+    port::{Committed, LeaseStatus, Loaded, Subject, Tip},
     reconcile::ProviderRecord,
 };
 use crate::domain::{
-    Bid, Deployment, DeploymentId, Height, Lease, Order, Payment, market::BlockTime,
+    Bid, Deployment, DeploymentId, Height, Lease, LeaseId, Order, Payment, market::BlockTime,
 };
 
 /// How much one pass may do.
@@ -275,9 +278,11 @@ impl Provider {
             None
         };
         let restore = self.restore();
-        let statuses = match before {
-            Some(record) => self.statuses(record, restore.map_or(0, |found| found.number)).await,
-            None => BTreeMap::new(),
+        let statuses = self.statuses(before, &read.leases, restore.map_or(0, |r| r.number)).await;
+        let standing = self.standing().await?;
+        let drift = match (before, &read.deployment) {
+            (Some(record), Some(found)) => self.drift(record, &found.hash).await?,
+            _ => BTreeMap::new(),
         };
         Ok(Facts {
             at: BlockTime { height: read.at, time: tip.time },
@@ -291,10 +296,13 @@ impl Provider {
             inventory,
             // Read when its turn comes.
             reservations: Held::default(),
-            paused: self.paused().await?,
+            paused: standing.paused,
+            is_maintained: standing.is_maintained,
             restore,
             statuses,
             manifests: loaded.manifests.clone(),
+            hostnames: loaded.hostnames.clone(),
+            drift,
             effects: loaded.effects.clone(),
             now: self.clock.now(),
             ahead: loaded.hint.is_some_and(|hint| hint > read.at && hint <= soon(&tip)),
@@ -348,15 +356,32 @@ impl Provider {
         }
     }
 
+    /// What runs for the leases of ours that may have something in the cluster: also those that are seen for the first time.
     async fn statuses(
         &self,
-        record: &DeploymentRecord,
+        before: Option<&DeploymentRecord>,
+        on_chain: &[Lease],
         restore: u64,
-    ) -> BTreeMap<crate::domain::LeaseId, Option<super::port::LeaseStatus>> {
+    ) -> BTreeMap<LeaseId, Option<LeaseStatus>> {
+        let is_known = |id: &LeaseId| {
+            let order = before.and_then(|record| record.orders.get(&id.order));
+            order.is_some_and(|order| order.lease.is_some())
+        };
+        let mut wanted: BTreeSet<LeaseId> = before
+            .into_iter()
+            .flat_map(|record| record.workloads(restore))
+            .map(|lease| lease.id.clone())
+            .collect();
+        let ours = on_chain.iter().filter(|lease| lease.id.provider == self.address);
+        let unknown = ours.filter(|lease| lease.state.is_running() && !is_known(&lease.id));
+        wanted.extend(unknown.map(|lease| lease.id.clone()));
         // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
-        let asked: Vec<_> = record
-            .workloads(restore)
-            .map(|lease| async { (lease.id.clone(), self.cluster.status(&lease.id).await) })
+        let asked: Vec<_> = wanted
+            .into_iter()
+            .map(|lease| async {
+                let answer = self.cluster.status(&lease).await;
+                (lease, answer)
+            })
             .collect();
         let answers: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;
         answers

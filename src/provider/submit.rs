@@ -4,7 +4,7 @@ use data_encoding::BASE32HEX_NOPAD;
 use uuid::Uuid;
 
 use super::{
-    Provider,
+    Provider, address,
     deployment::DeploymentRecord,
     port::{ChainError, HostnameClaim, ManifestRow, ManifestStored, StoreError, Subject},
     settings::Settings,
@@ -118,7 +118,7 @@ impl Provider {
         match self.store.store_manifest(&row, &leases, &hostnames, now).await? {
             ManifestStored::Done => {
                 self.poke.notify_one();
-                Ok(Submitted { hash, leases, hostnames })
+                Ok(Submitted { hash, leases, hostnames: without_ports(hostnames) })
             }
             ManifestStored::HostnameTaken { hostname, .. } => {
                 Err(SubmitError::HostnameTaken(hostname))
@@ -137,7 +137,7 @@ impl Provider {
         let id = DeploymentId::new(owner.clone(), dseq);
         let Checked { hash, leases, hostnames, .. } =
             self.check_candidates(&id, candidates).await?;
-        Ok(Submitted { hash, leases, hostnames })
+        Ok(Submitted { hash, leases, hostnames: without_ports(hostnames) })
     }
 
     async fn check_candidates<'m>(
@@ -212,7 +212,14 @@ fn refuse(
     if violations.is_empty() { Ok(()) } else { Err(error(violations)) }
 }
 
-/// The hostnames that the manifest's leased groups ask for, each once, and those that the provider gives.
+/// The hostnames alone.
+fn without_ports(mut claims: Vec<HostnameClaim>) -> Vec<HostnameClaim> {
+    claims.retain(|claim| !address::is_port(&claim.hostname));
+    claims
+}
+
+/// What the manifest's leased groups ask for, each once: their hostnames, those that the provider gives, and ports of leased
+/// addresses.
 fn claims(
     manifest: &Manifest,
     deployment: &Deployment,
@@ -238,6 +245,13 @@ fn claims(
                         service: service.clone(),
                     });
                 }
+            }
+        }
+        let ports = manifest.group(name).into_iter();
+        for port in ports.flat_map(|group| address::leased_ports(lease.id.order.owner(), group)) {
+            if !found.iter().any(|claim| claim.hostname == port.claim) {
+                let (hostname, service) = (port.claim, port.service.to_owned());
+                found.push(HostnameClaim { hostname, lease: lease.id.clone(), service });
             }
         }
     }

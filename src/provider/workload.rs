@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    Error, Provider,
+    Error, Provider, address,
     deployment::DeploymentRecord,
-    intent::ClusterIntent,
+    intent::{self, ClusterIntent},
     lease::Phase,
     port::{
-        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameRoute, LeaseStatus,
-        Subject, Teardown, Workload,
+        ClusterErrorKind, EffectClaim, EffectReport, EffectState, HostnameClaim, HostnameRoute,
+        LeaseStatus, Subject, Teardown, Workload,
     },
     step::back_off,
 };
@@ -63,10 +63,11 @@ impl Provider {
         };
         let outcome = match &intent {
             ClusterIntent::Apply { lease, hash, group } => self.apply(lease, hash, group).await,
+            ClusterIntent::Quarantine { lease } => self.quarantine(lease).await,
             ClusterIntent::Teardown { lease } => self.teardown(lease).await,
         };
         match outcome {
-            Ok(Carried::Done) => EffectReport::Settled(EffectState::Done { outcome: json!({}) }),
+            Ok(Carried::Done(outcome)) => EffectReport::Settled(EffectState::Done { outcome }),
             Ok(Carried::Refused(reason)) => {
                 tracing::warn!(effect = %effect.key, %reason, "the cluster refused");
                 failed(&reason)
@@ -103,30 +104,75 @@ impl Provider {
             let reason = format!("the deployment's hash is now {}", found.hash);
             return Ok(Carried::Superseded(reason));
         }
-        let Some(row) = self.store.manifest(deployment, hash).await? else {
-            return Ok(Carried::Refused("the manifest is not stored any more".to_owned()));
-        };
-        let Ok(manifest) = Manifest::from_json(row.body.as_bytes()) else {
-            return Ok(Carried::Refused("the stored manifest cannot be read".to_owned()));
-        };
-        let Some(found) = manifest.group(group) else {
-            return Ok(Carried::Refused(format!("the manifest has no group {group:?}")));
-        };
-        let workload = Workload {
-            lease: lease.clone(),
-            manifest_hash: hash.to_owned(),
-            group: found.clone(),
-            hostnames: self.routes(lease, found).await?,
-            gpus: self.gpus(lease).await?,
+        let claimed = self.store.hostnames(lease).await?;
+        let workload = match self.workload(lease, hash, group, &claimed).await? {
+            Ok(workload) => workload,
+            Err(why) => return Ok(Carried::Refused(why)),
         };
         match self.cluster.apply(&workload).await {
-            Ok(()) => Ok(Carried::Done),
+            Ok(()) => Ok(Carried::Done(intent::routed(&claimed))),
             Err(error) if error.kind == ClusterErrorKind::Unavailable => Err(error.into()),
             Err(error) => {
                 let before = self.put_back(&workload).await?;
                 Ok(Carried::Refused(format!("{}; {before}", error.detail)))
             }
         }
+    }
+
+    /// What is to run for a lease by its stored manifest, or why that cannot be said.
+    async fn workload(
+        &self,
+        lease: &LeaseId,
+        hash: &str,
+        group: &str,
+        claimed: &[HostnameClaim],
+    ) -> Result<Result<Workload, String>, Error> {
+        let Some(row) = self.store.manifest(lease.deployment(), hash).await? else {
+            return Ok(Err("the manifest is not stored any more".to_owned()));
+        };
+        let Ok(manifest) = Manifest::from_json(row.body.as_bytes()) else {
+            return Ok(Err("the stored manifest cannot be read".to_owned()));
+        };
+        let Some(found) = manifest.group(group) else {
+            return Ok(Err(format!("the manifest has no group {group:?}")));
+        };
+        Ok(Ok(Workload {
+            lease: lease.clone(),
+            manifest_hash: hash.to_owned(),
+            group: self.without_withheld_ports(lease, found).await?,
+            hostnames: routes(claimed, found),
+            gpus: self.gpus(lease).await?,
+        }))
+    }
+
+    /// What others have changed of the leases of a deployment that run this manifest. Of one whose cluster gives no answer
+    /// nothing is said.
+    pub(super) async fn drift(
+        &self,
+        record: &DeploymentRecord,
+        hash: &str,
+    ) -> Result<BTreeMap<LeaseId, Vec<String>>, Error> {
+        let mut found = BTreeMap::new();
+        // Collected first: a borrowing closure that is held over an await hides that the future is `Send`.
+        let running: Vec<(LeaseId, String)> = record
+            .applied(hash)
+            .map(|(lease, group)| (lease.id.clone(), group.to_owned()))
+            .collect();
+        for (lease, group) in running {
+            let claimed = self.store.hostnames(&lease).await?;
+            let Ok(workload) = self.workload(&lease, hash, &group, &claimed).await? else {
+                continue;
+            };
+            match self.cluster.drift(&workload).await {
+                Ok(drift) => {
+                    found.insert(lease, drift);
+                }
+                Err(error) => {
+                    tracing::debug!(lease.id = %lease, %error, "nothing is known of drift");
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Lets what ran before a refused workload run again, since a refusal may come when half is changed. The cluster
@@ -172,15 +218,35 @@ impl Provider {
         Ok(held.map(|held| held.placement.gpus_by_unit()).unwrap_or_default())
     }
 
-    async fn routes(&self, lease: &LeaseId, group: &Group) -> Result<Vec<HostnameRoute>, Error> {
-        let claimed = self.store.hostnames(lease).await?;
-        Ok(claimed
-            .into_iter()
-            .filter_map(|claim| {
-                let port = port_of(group, &claim.service)?;
-                Some(HostnameRoute { hostname: claim.hostname, service: claim.service, port })
-            })
-            .collect())
+    /// The group without the ports of leased addresses that another lease of the owner holds.
+    async fn without_withheld_ports(&self, lease: &LeaseId, group: &Group) -> Result<Group, Error> {
+        let ports = address::leased_ports(lease.order.owner(), group);
+        let wanted: Vec<String> = ports.map(|port| port.claim).collect();
+        if wanted.is_empty() {
+            return Ok(group.clone());
+        }
+        let held = self.store.hostname_holders(&wanted).await?;
+        let own = self.store.hostnames(lease).await?;
+        // Its own too, while another lease has not let it go.
+        let is_withheld = |claim: &str| {
+            held.iter().any(|(name, _)| name == claim)
+                && !own.iter().any(|owned| owned.hostname == claim)
+        };
+        Ok(address::without_ports(group.clone(), lease, is_withheld))
+    }
+
+    async fn quarantine(&self, lease: &LeaseId) -> Result<Carried, Error> {
+        if let Some(reason) = self.held_teardowns().await? {
+            return Ok(Carried::Held(reason));
+        }
+        match self.cluster.quarantine(lease).await {
+            Ok(()) => Ok(Carried::Done(json!({}))),
+            Err(error) => match error.kind {
+                ClusterErrorKind::NotFound => Ok(Carried::Done(json!({}))),
+                ClusterErrorKind::Refused => Ok(Carried::Refused(error.detail)),
+                ClusterErrorKind::Unavailable => Err(error.into()),
+            },
+        }
     }
 
     async fn teardown(&self, lease: &LeaseId) -> Result<Carried, Error> {
@@ -188,15 +254,25 @@ impl Provider {
             return Ok(Carried::Held(reason));
         }
         match self.cluster.teardown(lease).await {
-            Ok(Teardown::Gone) => Ok(Carried::Done),
+            Ok(Teardown::Gone) => Ok(Carried::Done(json!({}))),
             Ok(Teardown::Going { held_by, .. }) => {
                 Ok(Carried::Going { behind: (!held_by.is_empty()).then(|| held_by.join("; ")) })
             }
-            Err(error) if error.kind == ClusterErrorKind::NotFound => Ok(Carried::Done),
+            Err(error) if error.kind == ClusterErrorKind::NotFound => Ok(Carried::Done(json!({}))),
             // A teardown that is refused now is asked for again: only "gone" ends it.
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Where the hostnames lead that the lease holds.
+fn routes(claimed: &[HostnameClaim], group: &Group) -> Vec<HostnameRoute> {
+    let route = |claim: &HostnameClaim| {
+        let HostnameClaim { hostname, service, .. } = claim.clone();
+        let port = port_of(group, &service)?;
+        Some(HostnameRoute { hostname, service, port })
+    };
+    claimed.iter().filter(|claim| !address::is_port(&claim.hostname)).filter_map(route).collect()
 }
 
 /// Where the hostnames lead that the cluster routes now: the claims are already those of the refused manifest.
@@ -228,7 +304,7 @@ fn awaits(record: &DeploymentRecord, lease: &LeaseId, hash: &str) -> bool {
 }
 
 enum Carried {
-    Done,
+    Done(serde_json::Value),
     Going { behind: Option<String> },
     Held(String),
     Superseded(String),

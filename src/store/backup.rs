@@ -2,7 +2,7 @@
 //!
 //! [`backup`] reads one state of all rows, whatever is written meanwhile. [`restore`] looks at the backup before it touches
 //! anything, keeps what was there, and leaves a line in the rows by which the next process knows that chain and cluster
-//! have gone on without them.
+//! have gone on without them. It comes up paused, since a pause of the lost time is lost with it.
 //!
 //! The one surprising fact: a backup holds manifests as the store does, sealed. Without the key file it is worth little,
 //! and the key file is not in it.
@@ -23,7 +23,7 @@ use super::{
     error::OpenError,
     lock::{self, beside},
     open::{Settings, found_version, schema_version},
-    sql,
+    restored, sql,
 };
 
 /// Why there is no backup, or why it was not put back.
@@ -123,6 +123,8 @@ pub struct Restored {
     pub schema: i64,
     /// The chain that they belong to, when one was recorded.
     pub chain_id: Option<String>,
+    /// Why there are no bids until an operator resumes.
+    pub paused: String,
 }
 
 /// Copies the rows of `store` as they are at one moment into a new file that only its owner can read. Processes that work
@@ -182,7 +184,7 @@ pub async fn restore(
     let (schema, chain_id) = judge(from, store).await?;
     opens(from, store, settings, schema).await?;
     let copy = copy(from, folder_of(store), true).await?;
-    mark(copy.path(), now, schema).await?;
+    let paused = mark(copy.path(), now, schema).await?;
     copy.as_file().sync_all().map_err(failed("write", copy.path()))?;
 
     let aside = is_there.then(|| free_name(store, now));
@@ -195,7 +197,7 @@ pub async fn restore(
     copy.persist(store).map_err(|error| failed("name the store", store)(error.error))?;
     sync_folder(folder_of(store))?;
     alone.done()?;
-    Ok(Restored { path: store.to_owned(), aside, schema, chain_id })
+    Ok(Restored { path: store.to_owned(), aside, schema, chain_id, paused })
 }
 
 /// Whether a backup may take the place of the store: its schema and its chain.
@@ -302,8 +304,9 @@ async fn copy(from: &Path, folder: &Path, hidden: bool) -> Result<NamedTempFile,
     Ok(target)
 }
 
-/// Writes into the copy that it was restored: the claims of processes that are gone end, and everything of ours is due.
-async fn mark(copy: &Path, now: Timestamp, schema: i64) -> Result<(), BackupError> {
+/// Writes into the copy that it was restored: the claims of processes that are gone end, everything of ours is due, and there
+/// are no bids until an operator resumes. Returns why.
+async fn mark(copy: &Path, now: Timestamp, schema: i64) -> Result<String, BackupError> {
     let engine = |source| OpenError::engine(copy.to_owned(), source);
     let options = SqliteConnectOptions::new().filename(copy).disable_statement_logging();
     let mut connection = options.connect().await.map_err(engine)?;
@@ -312,6 +315,7 @@ async fn mark(copy: &Path, now: Timestamp, schema: i64) -> Result<(), BackupErro
         super::open::bring_up_to_date(copy, &mut connection).await?;
     }
     let mut transaction = connection.begin().await.map_err(engine)?;
+    let paused = restored::pause(&mut transaction, now).await.map_err(engine)?;
     for statement in [
         sql::END_ALL_CLAIMS,
         sql::END_ALL_EFFECT_CLAIMS,
@@ -327,7 +331,7 @@ async fn mark(copy: &Path, now: Timestamp, schema: i64) -> Result<(), BackupErro
         .map_err(engine)?;
     transaction.commit().await.map_err(engine)?;
     connection.close().await.map_err(engine)?;
-    Ok(())
+    Ok(paused)
 }
 
 /// A name beside the store that nothing has yet.

@@ -13,6 +13,7 @@ use super::{
     columns::{Micros, unsigned},
     error::Failure,
     open::Sqlite,
+    reading::append_audit,
     reseal::manifest_row,
     seal::Seal,
     sql,
@@ -22,7 +23,8 @@ use crate::{
     bidengine::Placement,
     domain::{Address, DeploymentId, LeaseId, OrderId},
     provider::port::{
-        Commit, HostnameClaim, ManifestRow, ManifestStored, Reservation, Reservations, Subject,
+        AuditLine, Commit, HostnameClaim, HostnamesMoved, ManifestRow, ManifestStored, Reservation,
+        Reservations, Subject,
     },
 };
 
@@ -145,13 +147,34 @@ pub(super) async fn change_reservations(
     Ok(())
 }
 
+/// Gives back all of these leases' hostnames. Who waited for one of them to be let go is woken.
 pub(super) async fn release_hostnames(
     connection: &mut SqliteConnection,
     leases: &[LeaseId],
+    now: Timestamp,
 ) -> Result<(), Failure> {
     if !leases.is_empty() {
-        query(sql::RELEASE_HOSTNAMES).bind(Json(leases)).execute(connection).await?;
+        query(sql::RELEASE_HOSTNAMES).bind(Json(leases)).execute(&mut *connection).await?;
     }
+    for lease in leases {
+        let_hostnames_go(connection, lease, &[], now).await?;
+    }
+    Ok(())
+}
+
+/// A lease routes these hostnames and no others any more. Who waited for another one is woken.
+pub(super) async fn let_hostnames_go(
+    connection: &mut SqliteConnection,
+    lease: &LeaseId,
+    routed: &[String],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let waited: Vec<Text<Subject>> = query_scalar(sql::LET_HOSTNAMES_GO)
+        .bind(Text(lease))
+        .bind(Json(routed))
+        .fetch_all(&mut *connection)
+        .await?;
+    wake_all(connection, waited.iter().map(|Text(subject)| subject), now).await?;
     Ok(())
 }
 
@@ -167,6 +190,17 @@ pub(super) async fn hostnames_of(
             (subject, HostnameClaim { hostname, lease, service })
         })
         .collect())
+}
+
+/// Which leases hold these names; one that nobody holds is not among them.
+async fn hostnames_held(
+    connection: &mut SqliteConnection,
+    names: impl Iterator<Item = &String>,
+) -> Result<Vec<(String, LeaseId)>, Failure> {
+    let names: Vec<&String> = names.collect();
+    let held: Vec<(String, Text<LeaseId>)> =
+        query_as(sql::HOSTNAMES_HELD).bind(Json(names)).fetch_all(connection).await?;
+    Ok(held.into_iter().map(|(name, Text(lease))| (name, lease)).collect())
 }
 
 /// The hashes of the manifests of these subjects, newest first.
@@ -210,10 +244,10 @@ fn settle_claims(
     owner: &Address,
     leases: &[LeaseId],
     claims: &[HostnameClaim],
-    held: Vec<(String, Text<LeaseId>)>,
+    held: Vec<(String, LeaseId)>,
 ) -> Result<Vec<HostnameClaim>, (String, LeaseId)> {
     let mut kept: BTreeSet<String> = BTreeSet::new();
-    for (hostname, Text(holder)) in held {
+    for (hostname, holder) in held {
         if leases.contains(&holder) {
             continue;
         }
@@ -225,28 +259,38 @@ fn settle_claims(
     Ok(claims.iter().filter(|claim| kept.insert(claim.hostname.clone())).cloned().collect())
 }
 
+/// A claim as a list for `json_each` has it.
+#[derive(Serialize)]
+struct ClaimRow<'a> {
+    hostname: &'a str,
+    lease: &'a LeaseId,
+    service: &'a str,
+}
+
+fn claim_rows(claims: &[HostnameClaim]) -> Vec<ClaimRow<'_>> {
+    claims
+        .iter()
+        .map(|HostnameClaim { hostname, lease, service }| ClaimRow { hostname, lease, service })
+        .collect()
+}
+
 async fn claim_hostnames(
     connection: &mut SqliteConnection,
     deployment: &DeploymentId,
     leases: &[LeaseId],
-    hostnames: &[HostnameClaim],
+    claims: &[HostnameClaim],
 ) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        hostname: &'a str,
-        lease: &'a LeaseId,
-        service: &'a str,
-    }
-    release_hostnames(connection, leases).await?;
-    let rows: Vec<Row<'_>> = hostnames
-        .iter()
-        .map(|claim| Row {
-            hostname: &claim.hostname,
-            lease: &claim.lease,
-            service: &claim.service,
-        })
-        .collect();
-    query(sql::CLAIM_HOSTNAMES).bind(Json(rows)).bind(Text(deployment)).execute(connection).await?;
+    let names: Vec<&str> = claims.iter().map(|claim| claim.hostname.as_str()).collect();
+    query(sql::RELEASE_OTHER_HOSTNAMES)
+        .bind(Json(leases))
+        .bind(Json(names))
+        .execute(&mut *connection)
+        .await?;
+    query(sql::CLAIM_HOSTNAMES)
+        .bind(Json(claim_rows(claims)))
+        .bind(Text(deployment))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -276,8 +320,7 @@ impl Sqlite {
             .seal
             .seal(&name, &manifest.body)
             .map_err(|error| Failure::Sealed(format!("manifest {}: {error}", manifest.hash)))?;
-        let names: Vec<&str> = hostnames.iter().map(|claim| claim.hostname.as_str()).collect();
-        let held = query_as(sql::HOSTNAMES_HELD).bind(Json(names)).fetch_all(&mut *tx).await?;
+        let held = hostnames_held(&mut tx, hostnames.iter().map(|claim| &claim.hostname)).await?;
         match settle_claims(&manifest.deployment.owner, leases, hostnames, held) {
             Ok(granted) => {
                 claim_hostnames(&mut tx, &manifest.deployment, leases, &granted).await?;
@@ -298,6 +341,43 @@ impl Sqlite {
         wake_all(&mut tx, [&Subject::Deployment(manifest.deployment.clone())], now).await?;
         tx.commit().await?;
         Ok(ManifestStored::Done)
+    }
+
+    pub(super) async fn read_hostname_holders(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<(String, LeaseId)>, Failure> {
+        hostnames_held(&mut *self.read().await?, names.iter()).await
+    }
+
+    pub(super) async fn change_hostname_holder(
+        &self,
+        to: &LeaseId,
+        claims: &[HostnameClaim],
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<HostnamesMoved, Failure> {
+        let mut tx = self.write().await?;
+        let held = hostnames_held(&mut tx, claims.iter().map(|claim| &claim.hostname)).await?;
+        let owner = to.order.owner();
+        if let Some((hostname, holder)) =
+            held.iter().find(|(_, holder)| holder.order.owner() != owner)
+        {
+            let (hostname, holder) = (hostname.clone(), holder.clone());
+            return Ok(HostnamesMoved::HostnameTaken { hostname, holder });
+        }
+        query(sql::MOVE_HOSTNAMES)
+            .bind(Json(claim_rows(claims)))
+            .bind(Text(to.deployment()))
+            .execute(&mut *tx)
+            .await?;
+        append_audit(&mut tx, std::slice::from_ref(audit)).await?;
+        let holders = held.iter().map(|(_, holder)| holder).chain([to]);
+        let woken: Vec<Subject> =
+            holders.map(|lease| Subject::Deployment(lease.deployment().clone())).collect();
+        wake_all(&mut tx, &woken, now).await?;
+        tx.commit().await?;
+        Ok(HostnamesMoved::Done)
     }
 
     pub(super) async fn read_manifests(

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{
-    capacity::{capacity_changed, change_reservations, release_hostnames},
+    capacity::{capacity_changed, change_reservations, let_hostnames_go, release_hostnames},
     effects::{absorb, want, withdraw},
     error::Failure,
     open::Sqlite,
@@ -44,7 +44,10 @@ async fn write(
     put_orders(connection, &commit.orders).await?;
     put_decisions(connection, &commit.decisions).await?;
     change_reservations(connection, commit).await?;
-    release_hostnames(connection, &commit.release_hostnames).await?;
+    release_hostnames(connection, &commit.release_hostnames, now).await?;
+    for (lease, routed) in &commit.routed {
+        let_hostnames_go(connection, lease, routed, now).await?;
+    }
     absorb(connection, subject, &commit.absorbed_effects).await?;
     withdraw(connection, subject, &commit.withdraw_effects, now).await?;
     want(connection, subject, &commit.effects, now).await?;

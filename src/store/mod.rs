@@ -64,10 +64,11 @@ use crate::{
     provider::port::{
         AccountCommit, AccountWork, AuditLine, Backlog, Breaker, ChainIdentity, Changes, Claim,
         Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim,
-        EffectReport, EventRow, FunnelRow, HostnameClaim, Ingested, Loaded, Maintenance,
-        ManifestRow, ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow, Page, Plan,
-        PolicyRow, PolicyStored, Reservations, Restore, Session, Spent, Store, StoreError,
-        StreamChange, StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Totals, Transaction,
+        EffectReport, EventRow, FunnelRow, HostnameClaim, HostnamesMoved, Ingested, Loaded,
+        Maintenance, ManifestRow, ManifestStored, NewPolicy, Observation, OrderFilter, OrderRow,
+        Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Session, Spent, Store,
+        StoreError, StreamChange, StreamRow, StreamState, StuckRow, Subject, Sweep, Swept, Totals,
+        Transaction,
     },
 };
 
@@ -330,6 +331,27 @@ impl Store for Sqlite {
 
     async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError> {
         self.read_hostnames(lease).await.map_err(|failure| failure.while_doing("read hostnames"))
+    }
+
+    async fn hostname_holders(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<(String, LeaseId)>, StoreError> {
+        self.read_hostname_holders(names)
+            .await
+            .map_err(|failure| failure.while_doing("read who holds hostnames"))
+    }
+
+    async fn move_hostnames(
+        &self,
+        to: &LeaseId,
+        claims: &[HostnameClaim],
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<HostnamesMoved, StoreError> {
+        self.change_hostname_holder(to, claims, audit, now)
+            .await
+            .map_err(|failure| failure.while_doing("move hostnames"))
     }
 
     async fn orders(

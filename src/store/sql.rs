@@ -424,14 +424,36 @@ pub(super) const HOSTNAMES_HELD: &str = "
     WHERE hostname IN (SELECT value FROM json_each($1)) ORDER BY hostname";
 pub(super) const RELEASE_HOSTNAMES: &str =
     "DELETE FROM hostnames WHERE lease IN (SELECT value FROM json_each($1))";
+/// All of these leases but those of these names.
+pub(super) const RELEASE_OTHER_HOSTNAMES: &str = "
+    DELETE FROM hostnames WHERE lease IN (SELECT value FROM json_each($1))
+        AND hostname NOT IN (SELECT value FROM json_each($2))";
 pub(super) const CLAIM_HOSTNAMES: &str = "
     INSERT INTO hostnames (hostname, lease, subject, service)
-    SELECT value ->> 'hostname', value ->> 'lease', $2, value ->> 'service' FROM json_each($1)";
-pub(super) const HOSTNAMES_OF_LEASE: &str =
-    "SELECT hostname, lease, service FROM hostnames WHERE lease = $1 ORDER BY hostname";
+    SELECT value ->> 'hostname', value ->> 'lease', $2, value ->> 'service' FROM json_each($1)
+    WHERE true
+    ON CONFLICT (hostname) DO UPDATE SET
+        lease = excluded.lease, subject = excluded.subject, service = excluded.service";
+/// Whoever holds it now may route it until it says otherwise; of several moves in a row only the first holder does.
+pub(super) const MOVE_HOSTNAMES: &str = "
+    INSERT INTO hostnames (hostname, lease, subject, service)
+    SELECT value ->> 'hostname', value ->> 'lease', $2, value ->> 'service' FROM json_each($1)
+    WHERE true
+    ON CONFLICT (hostname) DO UPDATE SET
+        leaving = CASE
+            WHEN hostnames.lease = excluded.lease THEN hostnames.leaving
+            ELSE nullif(coalesce(hostnames.leaving, hostnames.lease), excluded.lease) END,
+        lease = excluded.lease, subject = excluded.subject, service = excluded.service";
+/// What this lease was still to let go, but for what it routes.
+pub(super) const LET_HOSTNAMES_GO: &str = "
+    UPDATE hostnames SET leaving = NULL
+    WHERE leaving = $1 AND hostname NOT IN (SELECT value FROM json_each($2)) RETURNING subject";
+pub(super) const HOSTNAMES_OF_LEASE: &str = "
+    SELECT hostname, lease, service FROM hostnames
+    WHERE lease = $1 AND leaving IS NULL ORDER BY hostname";
 pub(super) const HOSTNAMES_OF: &str = "
     SELECT subject, hostname, lease, service FROM hostnames
-    WHERE subject IN (SELECT value FROM json_each($1)) ORDER BY hostname";
+    WHERE subject IN (SELECT value FROM json_each($1)) AND leaving IS NULL ORDER BY hostname";
 
 pub(super) const STORE_MANIFEST: &str = "
     INSERT INTO manifests (subject, hash, body, sealed_by, received_at)

@@ -21,11 +21,12 @@ use lessor::{
             ChainError, ChainIdentity, Changes, Claim, Clock, Cluster, ClusterError, ClusterEvent,
             Commit, Committed, Content, Deadline, Delivery, DeliveryRow, Effect, EffectClaim,
             EffectReport, Entropy, EventRow, ExecQuery, Execution, FunnelRow, HostnameClaim,
-            Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery, Maintenance,
-            ManifestRow, ManifestStored, Missed, NewPolicy, NodeHealth, Observation, OrderFilter,
-            OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore, Seen, Session,
-            Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow, StreamState,
-            StuckRow, Subject, Sweep, Swept, Teardown, Tip, Totals, Transaction, Workload,
+            HostnamesMoved, Included, Indexer, Ingested, LeaseStatus, Loaded, LogLine, LogQuery,
+            Maintenance, ManifestRow, ManifestStored, Missed, NewPolicy, NodeHealth, Observation,
+            OrderFilter, OrderRow, Page, Plan, PolicyRow, PolicyStored, Reservations, Restore,
+            Seen, Session, Signer, SignerError, Spent, Store, StoreError, StreamChange, StreamRow,
+            StreamState, StuckRow, Subject, Sweep, Swept, Teardown, Tip, Totals, Transaction,
+            Workload,
         },
     },
 };
@@ -89,8 +90,8 @@ port!(Store {
     wait_no_longer(latest: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
     subject_state(subject: &Subject) -> Result<Option<Value>, StoreError>;
     claim_effects(worker: &str, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<EffectClaim>, StoreError>;
-    effects(subject: &Subject) -> Result<Vec<Effect>, StoreError>;
     report_effect(claim: &EffectClaim, report: &EffectReport, now: Timestamp) -> Result<bool, StoreError>;
+    effects(subject: &Subject) -> Result<Vec<Effect>, StoreError>;
     account_work(account: &Address, now: Timestamp) -> Result<Option<AccountWork>, StoreError>;
     commit_account(account: &Address, wakes: u64, now: Timestamp, commit: &AccountCommit) -> Result<Vec<Transaction>, StoreError>;
     transactions(unsettled_only: bool, after: Option<&str>, limit: u32) -> Result<Page<Transaction>, StoreError>;
@@ -103,6 +104,8 @@ port!(Store {
     store_manifest(manifest: &ManifestRow, leases: &[LeaseId], hostnames: &[HostnameClaim], now: Timestamp) -> Result<ManifestStored, StoreError>;
     manifests(deployment: &DeploymentId) -> Result<Vec<ManifestRow>, StoreError>;
     hostnames(lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;
+    hostname_holders(names: &[String]) -> Result<Vec<(String, LeaseId)>, StoreError>;
+    move_hostnames(to: &LeaseId, claims: &[HostnameClaim], audit: &AuditLine, now: Timestamp) -> Result<HostnamesMoved, StoreError>;
     orders(filter: &OrderFilter, after: Option<&str>, limit: u32) -> Result<Page<OrderRow>, StoreError>;
     order(id: &OrderId) -> Result<Option<OrderRow>, StoreError>;
     decision(order: &OrderId) -> Result<Option<Decision>, StoreError>;

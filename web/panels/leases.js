@@ -15,7 +15,7 @@ const ENDED = "/v1/leases?state=closed&limit=20";
 /** @type {Record<string, import("../parts.js").Kind>} */
 const SHAPE = {
   awaiting_manifest: "wait", applying: "wait", running: "good", refused: "bad", close_wanted: "warn",
-  tearing_down: "wait", gone: "off",
+  stopping: "wait", quarantined: "hold", tearing_down: "wait", gone: "off",
 };
 
 /** @param {{ lease: Lease, path: string }} props */

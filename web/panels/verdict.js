@@ -2,7 +2,7 @@
 
 import { html } from "../vendor/htm/standalone.module.js";
 import { short, words } from "../format.js";
-import { CopyCurl, Shape, useWork } from "../parts.js";
+import { CopyCurl, Moment, Shape, useWork } from "../parts.js";
 import { logOut, maintain } from "../session.js";
 import { change, useStore } from "../state.js";
 
@@ -15,7 +15,8 @@ function Switch() {
   const { topics, session } = useStore();
   const verdict = topics.overview.data?.verdict;
   const work = useWork(() => maintain("bidding", "resumed on the dashboard"));
-  if (!session || !verdict) return null;
+  // A window ends by itself.
+  if (!session || !verdict || topics.overview.data?.reason === "maintenance_window") return null;
   const held = verdict === "paused" || verdict === "maintenance";
   return html`<div class="switch">
     ${held
@@ -23,6 +24,15 @@ function Switch() {
       : html`<button type="button" onClick=${() => change({ dialog: "pause" })}>Pause bidding</button>`}
     ${work.problem && html`<span class="problem" role="alert">${work.problem}</span>`}
   </div>`;
+}
+
+/** The maintenance that is announced: the window that is, or the next one. */
+function Announced() {
+  const window = useStore().topics.overview.data?.windows[0];
+  if (!window) return null;
+  return html`<p class="verdict-action">
+    Maintenance announced, <${Moment} at=${window.from} /> to <${Moment} at=${window.until} />: ${window.reason}
+  </p>`;
 }
 
 function Visitor() {
@@ -60,6 +70,7 @@ export function Verdict() {
           <p class="verdict-message">${message}</p>
           ${detail && html`<p class="verdict-detail">${detail}</p>`}
           ${action && html`<p class="verdict-action">${action}</p>`}
+          <${Announced} />
         </div>
       </div>
       <${Switch} />

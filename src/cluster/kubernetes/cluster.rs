@@ -6,7 +6,7 @@
 //! The surprising fact: with its watches open it asks the API server nothing for a status, an inventory or a list of
 //! leases. Without them it lists what it needs, and keeps that for [`YOUNG`].
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -17,11 +17,13 @@ use kube::{
 };
 
 use super::{
-    apply::{self, Plan},
+    apply::{self, Found, Plan},
     failure::Failure,
     inventory::{self, SeenCluster},
     names, node_labels,
-    render::{self, Facts},
+    object::ObjectId,
+    quarantine,
+    render::{self, Facts, Rendered},
     server::ApiServer,
     settings::Settings,
     status::{self, SeenLease},
@@ -33,7 +35,7 @@ use crate::{
     domain::{LeaseId, inventory::Inventory},
     provider::port::{
         Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ExecQuery, Execution, LeaseStatus,
-        LogLine, LogQuery, Teardown, Workload,
+        LogLine, LogQuery, OtherWriter, Teardown, Workload,
     },
 };
 
@@ -43,7 +45,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const APPLY: &str = "apply a workload";
 
 /// How old a list may be that serves in the place of a watch.
-const YOUNG: Duration = Duration::from_secs(2);
+pub(super) const YOUNG: Duration = Duration::from_secs(2);
 
 /// The cluster port over one Kubernetes cluster. Cheap to clone.
 #[derive(Clone)]
@@ -135,6 +137,24 @@ impl Kubernetes {
         })
     }
 
+    /// What a workload comes to, and what is there of it, without what is left to others.
+    async fn wanted_and_found(
+        &self,
+        workload: &Workload,
+        facts: &Facts,
+    ) -> Result<(Rendered, BTreeMap<ObjectId, Found>), ClusterError> {
+        let rendered =
+            render::render(workload, &self.settings, facts).map_err(|error| ClusterError {
+                doing: APPLY,
+                detail: error.to_string(),
+                kind: ClusterErrorKind::Refused,
+            })?;
+        let found = self.caches.found(&rendered.namespace, YOUNG).await;
+        let mut found = found.map_err(|failure| unavailable(failure, APPLY))?;
+        found.retain(|id, _| !rendered.leaves(id));
+        Ok((rendered, found))
+    }
+
     /// Whether the lease's namespace is there, as far as is known.
     async fn is_there(&self, home: &str, doing: &'static str) -> Result<bool, ClusterError> {
         self.fresh(&self.caches.namespaces, doing).await?;
@@ -194,21 +214,26 @@ impl Cluster for Kubernetes {
             let kind = ClusterErrorKind::Unavailable;
             return Err(ClusterError { doing: APPLY, detail, kind });
         }
-        let rendered =
-            render::render(workload, &self.settings, &facts).map_err(|error| ClusterError {
-                doing: APPLY,
-                detail: error.to_string(),
-                kind: ClusterErrorKind::Refused,
-            })?;
-        let found = self.caches.found(&rendered.namespace, YOUNG).await;
-        let mut found = found.map_err(|failure| unavailable(failure, APPLY))?;
-        found.retain(|id, _| !rendered.leaves(id));
+        let (rendered, found) = self.wanted_and_found(workload, &facts).await?;
         let plan = apply::plan(&rendered.objects, &found);
         if let Some(error) = still_going(&plan) {
             return Err(error);
         }
         apply::write(&self.server, &self.caches, &plan).await?;
         apply::prune(&self.server, &plan.removals).await
+    }
+
+    async fn drift(&self, workload: &Workload) -> Result<Vec<String>, ClusterError> {
+        let facts = self.facts().await?;
+        if todays::forbids(&facts.todays, &self.settings).is_some() {
+            return Ok(Vec::new());
+        }
+        let (rendered, found) = self.wanted_and_found(workload, &facts).await?;
+        Ok(apply::drift(&rendered.objects, &found))
+    }
+
+    async fn quarantine(&self, lease: &LeaseId) -> Result<(), ClusterError> {
+        quarantine::quarantine(&self.server, &self.caches, lease).await
     }
 
     async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError> {
@@ -257,6 +282,12 @@ impl Cluster for Kubernetes {
             public_hostname: &self.settings.public_hostname,
         };
         Ok(Some(status::status(&seen)))
+    }
+
+    async fn other_writers(&self) -> Result<Vec<OtherWriter>, ClusterError> {
+        self.fresh(&self.caches.pods, "look for other writers").await?;
+        let pods = self.caches.pods.cache.all();
+        Ok(todays::writers(&objects(&pods), &self.settings))
     }
 
     async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError> {

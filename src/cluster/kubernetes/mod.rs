@@ -10,6 +10,7 @@
 //! | [`mod@watch`] | caches of everything that is ours, of nodes and pods, with their age | |
 //! | [`mod@status`] | cached objects → the status of a lease, and why it is not ready | pure |
 //! | `teardown` | the end of a lease, on the API server's own word | |
+//! | `quarantine` | the end of what runs, while its volumes stay for a time | |
 //! | `server`, `failure` | the few requests that are sent, and what each answer means | |
 //! | [`mod@inventory`] | cached nodes, pods and classes → what the cluster can hold | pure |
 //! | `node_labels` | keeps the labels of nodes true | |
@@ -26,6 +27,7 @@ pub mod inventory;
 pub mod names;
 mod node_labels;
 pub mod object;
+mod quarantine;
 pub mod render;
 mod server;
 pub mod settings;

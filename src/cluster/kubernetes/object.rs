@@ -71,6 +71,12 @@ impl Kind {
         Self::ProviderLeasedIp,
     ];
 
+    /// Whether an object of this kind can become another lease's: its name is not of the lease alone.
+    #[must_use]
+    pub const fn moves(self) -> bool {
+        matches!(self, Self::Manifest | Self::ProviderHost | Self::ProviderLeasedIp)
+    }
+
     /// API group, version, kind, and the plural that stands in paths.
     #[must_use]
     pub const fn api(self) -> Api {

@@ -72,7 +72,8 @@ fn watched(caches: &Caches, home: &str) -> Option<Teardown> {
     (entry.found.is_going && source.cache.freshness().is_current()).then(|| going(&entry.object))
 }
 
-fn belongs(namespace: &Namespace, lease: &LeaseId) -> Result<(), ClusterError> {
+/// Whether a namespace is this lease's: by its labels, not by its name alone.
+pub(super) fn belongs(namespace: &Namespace, lease: &LeaseId) -> Result<(), ClusterError> {
     let labels = namespace.metadata.labels.as_ref();
     if labels.and_then(names::lease_of).as_ref() == Some(lease) {
         return Ok(());

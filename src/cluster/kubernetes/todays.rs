@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::settings::Settings;
+use crate::provider::port::OtherWriter;
 
 /// A part of today's provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +42,17 @@ impl Part {
     ];
     /// Pods that the inventory operator leaves behind; they write nothing.
     const DISCOVERY: &'static str = "operator-inventory-hardware-discovery-";
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "today's provider",
+            Self::HostnameOperator => "the hostname operator of today's provider",
+            Self::IpOperator => "the IP operator of today's provider",
+            Self::InventoryOperator => "the inventory operator of today's provider",
+        }
+    }
 
     /// What lessor leaves to it.
     #[must_use]
@@ -74,6 +86,19 @@ pub fn running(pods: &[&Pod]) -> BTreeMap<Part, String> {
         found.entry(*part).or_insert_with(|| format!("{namespace}/{name}"));
     }
     found
+}
+
+/// The parts that run, for an operator to read.
+#[must_use]
+pub fn writers(pods: &[&Pod], settings: &Settings) -> Vec<OtherWriter> {
+    let writer = |(part, pod): (Part, String)| OtherWriter {
+        name: part.name(),
+        pod,
+        writes: part.writes(),
+        stops_leases: part == Part::Provider && !settings.take_over,
+        is_left_to_it: !settings.take_over,
+    };
+    running(pods).into_iter().map(writer).collect()
 }
 
 /// Why no lease is written at all: today's provider itself runs, and lessor is not told to take over. It may be stopped any
@@ -115,9 +140,23 @@ mod tests {
         assert_eq!(found, expected.into());
         let running = found.into_keys().collect();
         let mut settings = Settings::default();
+        let told = writers(&pods.iter().collect::<Vec<_>>(), &settings);
+        let told: Vec<_> = told
+            .iter()
+            .map(|one| (one.pod.as_str(), one.stops_leases, one.is_left_to_it))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("akash-services/akash-provider-0", true, true),
+                ("akash-services/operator-hostname-7d9-x", false, true),
+            ]
+        );
         assert!(forbids(&running, &settings).is_some());
         assert_eq!(forbids(&BTreeSet::from([Part::IpOperator]), &settings), None);
         settings.take_over = true;
         assert_eq!(forbids(&running, &settings), None);
+        let told = writers(&pods.iter().collect::<Vec<_>>(), &settings);
+        assert!(told.iter().all(|one| !one.stops_leases && !one.is_left_to_it));
     }
 }

@@ -15,6 +15,7 @@ pub struct Cluster {
     pub inventory_max_age_s: u32,
     pub teardowns_in_ten_minutes: u32,
     pub failing_close_s: u32,
+    pub quarantine_s: u32,
     #[serde(default)]
     pub kubernetes: kubernetes::settings::Settings,
 }

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::SettingsError;
 
 /// The least and the most that a number may be. `*` stands for a name of the operator's.
-const NUMBERS: [(&str, i64, i64); 37] = [
+const NUMBERS: [(&str, i64, i64); 38] = [
     ("listen.drain_s", 0, 600),
     // An indexer may send a delivery again for days: its id must be known as long.
     ("store.keep_days", 7, 3_650),
@@ -24,6 +24,7 @@ const NUMBERS: [(&str, i64, i64); 37] = [
     ("key.index", 0, i32::MAX as i64),
     ("cluster.inventory_max_age_s", 1, 3_600),
     ("cluster.failing_close_s", 0, YEAR_S),
+    ("cluster.quarantine_s", 0, YEAR_S),
     ("cluster.teardowns_in_ten_minutes", 0, 1_000_000),
     ("cluster.kubernetes.ips", 0, 1_000_000),
     ("cluster.kubernetes.overcommit.cpu_percent", 0, 10_000),

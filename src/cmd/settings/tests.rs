@@ -201,3 +201,30 @@ fn a_stream_takes_keys_and_keeps_secrets_out_of_errors_and_debug() {
         assert!(!broken.contains("fKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "{broken}");
     }
 }
+
+#[test]
+fn a_window_of_maintenance_has_a_beginning_an_end_after_it_and_a_reason() {
+    let windows = |list: &str| load_file(&format!("[maintenance]\nwindows = [{list}]\n"));
+    let window = |from: &str, until: &str, reason: &str| {
+        format!(
+            "{{ from = \"2026-12-0{from}Z\", until = \"2026-12-0{until}Z\", reason = \"{reason}\" }}"
+        )
+    };
+    let good = window("1T22:00:00", "2T02:00:00", "new disks");
+    let settings = windows(&good).unwrap().provider().unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    assert_eq!(settings.window_at(at("2026-12-01T21:59:59Z")), None);
+    let now = settings.window_at(at("2026-12-02T01:59:59Z")).unwrap();
+    assert_eq!(now.reason, "new disks");
+    assert_eq!(settings.window_at(at("2026-12-02T02:00:00Z")), None);
+    for (wrong, expected) in [
+        (window("2T02:00:00", "1T22:00:00", "x"), "is over at"),
+        (window("1T22:00:00", "2T02:00:00", " "), "says not why"),
+        (window("1T22:00:00", "2T02:00:00", &"x".repeat(501)), "allowed is one line of 500"),
+    ] {
+        let error = windows(&format!("{good}, {wrong}")).unwrap_err().to_string();
+        assert!(error.contains("maintenance.windows[1]") && error.contains(expected), "{error}");
+    }
+    let error = windows("{ from = \"x\" }").unwrap_err().to_string();
+    assert!(error.contains("maintenance.windows"), "{error}");
+}

@@ -11,6 +11,7 @@ pub mod leases;
 pub mod maintenance;
 pub mod me;
 mod media;
+pub mod migrate;
 pub mod orders;
 pub mod overview;
 pub mod page;

@@ -304,7 +304,8 @@ impl From<LeaseStatus> for WireLeaseStatus {
 /// Why there is no status: an answer.
 async fn status_of(state: &State, lease: &LeaseId) -> Result<Option<LeaseStatus>, Response> {
     match views::manifests(&state.provider, lease).await {
-        Ok(Some(manifests)) if !manifests.accepted.is_empty() => {}
+        // Another program may have taken in what runs.
+        Ok(Some(manifests)) if !manifests.accepted.is_empty() || manifests.applied.is_some() => {}
         Ok(_) => return Ok(None),
         Err(error) => return Err(failed(&error)),
     }

@@ -1,5 +1,7 @@
 //! What becomes of a deployment's leases: each is moved on by [`lease::advance`], and what that asks for becomes rows.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use super::{
@@ -8,11 +10,11 @@ use super::{
 };
 use crate::{
     bidengine::Placement,
-    domain::{BidState, CloseReason, OrderId},
+    domain::{BidState, CloseReason, LeaseId, OrderId},
     provider::{
         intent::{self, ChainIntent, ClusterIntent},
         lease::{self, LeaseRecord, Outcome},
-        port::{Effect, EffectState},
+        port::{Effect, EffectState, HostnameClaim},
         step::back_off,
     },
 };
@@ -23,6 +25,9 @@ const READY_LOOK: SignedDuration = SignedDuration::from_secs(60);
 const PENDING_LOOK: SignedDuration = SignedDuration::from_millis(500);
 /// And so soon for so long; later the less often, the longer it fails.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
+/// How often it is looked whether the cluster has something of a lease whose time for a manifest is over, and at what is not
+/// ready while an operator works on the provider.
+const OVERDUE_LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 impl<'a> Step<'a> {
     pub(super) fn lease(&mut self, id: &OrderId) {
@@ -56,6 +61,8 @@ impl<'a> Step<'a> {
             _ => Outcome::Absent,
         };
         let applied_now = apply == Outcome::Done;
+        let routed = applied_now.then(|| self.routed_by(&ours, &lease)).flatten();
+        let hostnames = self.hostnames_of(&ours);
         if apply == Outcome::Superseded {
             self.wake_within(LOOK_AGAIN);
         }
@@ -67,18 +74,26 @@ impl<'a> Step<'a> {
                 deployment_hash: self.facts.deployment.as_ref().map(|found| found.hash.as_str()),
                 manifests: &self.facts.manifests,
                 apply,
+                routed: routed.as_ref(),
+                hostnames: &hostnames,
                 teardown: self.cluster_outcome(&intent::teardown_key(&ours)),
+                stop: self.cluster_outcome(&intent::quarantine_key(&ours)),
+                quarantine: self.settings.quarantine,
                 status: self
                     .facts
                     .statuses
                     .get(&ours)
                     .map(|status| (self.facts.now, status.as_ref())),
+                drift: self.facts.drift.get(&ours).map(Vec::as_slice),
                 manifest_timeout: self.settings.manifest_timeout,
                 failing_limit: self.settings.failing_limit,
+                is_maintained: self.facts.is_maintained,
                 restore: self.facts.restore.map_or(0, |restore| restore.number),
             },
         );
-        self.note_found_workload(id, before.as_ref(), &lease);
+        if !applied_now {
+            self.note_found_workload(id, before.as_ref(), &lease);
+        }
         if let Some(deployment) = &self.facts.deployment {
             let pays =
                 lease.state.is_running().then(|| deployment.funded_until(&self.facts.leases));
@@ -87,6 +102,8 @@ impl<'a> Step<'a> {
         if applied_now {
             self.commit.applied.push((id.clone(), self.facts.now));
         }
+        self.let_hostnames_go(before.as_ref(), &lease, applied_now);
+        self.note_mended(before.as_ref(), &lease);
         for effect in effects {
             self.carry_out_lease(&mut record, &lease, effect);
         }
@@ -129,26 +146,43 @@ impl<'a> Step<'a> {
             .map_or(0, |restore| restore.number)
     }
 
-    /// A workload that was applied in the time that a restore lost: the inventory counts it already.
+    /// A workload that others applied, or this provider in the time that a restore lost: the inventory counts it already.
     fn note_found_workload(
         &mut self,
         id: &OrderId,
         before: Option<&LeaseRecord>,
         lease: &LeaseRecord,
     ) {
-        let Some(restore) = self.facts.restore else { return };
+        let Some(applied) = &lease.applied else { return };
         let applied_before = before.and_then(|before| before.applied.as_ref());
-        let Some(applied) = lease.applied.as_ref().filter(|_| lease.restore == restore.number)
-        else {
+        let compared = self.facts.restore.filter(|restore| {
+            lease.restore == restore.number
+                && before.is_some_and(|before| before.restore < restore.number)
+        });
+        if compared.is_none() && applied_before.is_some() {
             return;
-        };
-        if before.is_some_and(|before| before.restore < restore.number) {
-            self.commit.applied.push((id.clone(), restore.restored_at));
-            if applied_before != Some(applied) {
-                let reason =
-                    format!("manifest {applied} runs, which the restored rows did not know");
-                self.audit("found", &lease.id.to_string(), reason);
-            }
+        }
+        let counted_from = compared.map_or(self.facts.now, |restore| restore.restored_at);
+        self.commit.applied.push((id.clone(), counted_from));
+        if applied_before != Some(applied) {
+            let what = match (applied.as_str(), compared) {
+                ("", _) => "something runs that another program took in; it stays".to_owned(),
+                (hash, None) => format!("manifest {hash} runs, which the rows did not know"),
+                (hash, Some(_)) => {
+                    format!("manifest {hash} runs, which the restored rows did not know")
+                }
+            };
+            self.audit("found", &lease.id.to_string(), what);
+        }
+    }
+
+    /// What others did to the lease's objects is undone.
+    fn note_mended(&mut self, before: Option<&LeaseRecord>, lease: &LeaseRecord) {
+        if before.is_none_or(|before| before.drift.mended == lease.drift.mended) {
+            return;
+        }
+        if let Some((_, what)) = &lease.drift.last {
+            self.audit("mend", &lease.id.to_string(), what.join("; "));
         }
     }
 
@@ -170,6 +204,39 @@ impl<'a> Step<'a> {
                 self.reserve(&record.id, Placement::default(), "lease found on chain", true);
             }
             Place::Unknown => self.observe_again(),
+        }
+    }
+
+    /// What the lease may route.
+    fn hostnames_of(&self, lease: &LeaseId) -> BTreeMap<String, String> {
+        let own = self.facts.hostnames.iter().filter(|claim| claim.lease == *lease);
+        let own: Vec<HostnameClaim> = own.cloned().collect();
+        intent::routes_of(&own)
+    }
+
+    /// What the apply that the lease waited for told the cluster to route.
+    fn routed_by(&self, id: &LeaseId, lease: &LeaseRecord) -> Option<BTreeMap<String, String>> {
+        let lease::Phase::Applying { hash } = &lease.phase else { return None };
+        match &self.effect(&intent::apply_key(id, hash, lease.applies))?.state {
+            EffectState::Done { outcome } => intent::routed_by(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whoever waits for a hostname that this lease does not route any more may have it.
+    fn let_hostnames_go(
+        &mut self,
+        before: Option<&LeaseRecord>,
+        lease: &LeaseRecord,
+        applied_now: bool,
+    ) {
+        let is_news = applied_now
+            || lease.applied.is_none()
+            || before.is_none_or(|before| before.routed != lease.routed);
+        let routed = lease.routed.iter().flat_map(BTreeMap::keys).cloned().collect();
+        let is_known = lease.routed.is_some() || lease.applied.is_none();
+        if is_news && is_known && !matches!(lease.phase, lease::Phase::Applying { .. }) {
+            self.commit.routed.push((lease.id.clone(), routed));
         }
     }
 
@@ -209,17 +276,20 @@ impl<'a> Step<'a> {
             }
             lease::Effect::StartReclaim { reason } => self.give_notice(record, lease, reason),
             lease::Effect::CloseBid { reason } => self.close_bid(record, reason, BidState::Active),
+            lease::Effect::Quarantine => {
+                let key = intent::quarantine_key(&lease.id);
+                if self.effect(&key).is_none() {
+                    let evidence = format!("{}; its data is kept for a while", evidence(lease));
+                    self.audit("teardown", &lease.id.to_string(), evidence);
+                }
+                self.want_in_cluster(key, &ClusterIntent::Quarantine { lease: lease.id.clone() });
+            }
             lease::Effect::Teardown => {
                 let key = intent::teardown_key(&lease.id);
                 if self.effect(&key).is_none() {
-                    self.audit(
-                        "teardown",
-                        &lease.id.to_string(),
-                        format!(
-                            "{} on chain ({}), read at height {}",
-                            lease.state, lease.reason, lease.seen_at
-                        ),
-                    );
+                    // What was stopped before was counted as a teardown then.
+                    let action = if lease.was_stopped { "remove" } else { "teardown" };
+                    self.audit(action, &lease.id.to_string(), evidence(lease));
                 }
                 self.want_in_cluster(key, &ClusterIntent::Teardown { lease: lease.id.clone() });
             }
@@ -258,8 +328,17 @@ impl<'a> Step<'a> {
     /// When to look at a lease again without being woken.
     fn look_at_lease(&mut self, lease: &LeaseRecord) {
         match &lease.phase {
+            lease::Phase::Running { .. } if !lease.drift.noticed.is_empty() => {
+                self.wake_within(LOOK_AGAIN);
+            }
             lease::Phase::Running { .. } | lease::Phase::Refused { .. } => {
                 self.wake_within(self.pace_of(lease));
+            }
+            // Its time is over, and the cluster has not said that nothing runs.
+            lease::Phase::AwaitingManifest { until: Some(until) }
+                if *until <= self.facts.at.time =>
+            {
+                self.wake_within(OVERDUE_LOOK);
             }
             // Its money may run out before anything else happens.
             lease::Phase::AwaitingManifest { .. } | lease::Phase::CloseWanted { .. } => {
@@ -274,6 +353,10 @@ impl<'a> Step<'a> {
         if lease.is_ready() {
             return READY_LOOK;
         }
+        if self.facts.is_maintained {
+            // How long it fails is not counted now.
+            return OVERDUE_LOOK;
+        }
         let now = self.facts.at.time;
         let fails_for =
             lease.failing.map_or(SignedDuration::ZERO, |failing| now.duration_since(failing.since));
@@ -284,6 +367,7 @@ impl<'a> Step<'a> {
         let id = &lease.id;
         let wanted = match &lease.phase {
             lease::Phase::Applying { hash } => Some(intent::apply_key(id, hash, lease.applies)),
+            lease::Phase::Stopping => Some(intent::quarantine_key(id)),
             lease::Phase::TearingDown => Some(intent::teardown_key(id)),
             _ => None,
         };
@@ -293,7 +377,8 @@ impl<'a> Step<'a> {
                 EffectState::Done { .. } | EffectState::Failed { .. } | EffectState::Withdrawn
             )
         };
-        let mut prefixes = vec![format!("apply/{id}/"), format!("teardown/{id}")];
+        let mut prefixes =
+            vec![format!("apply/{id}/"), format!("quarantine/{id}"), format!("teardown/{id}")];
         if !matches!(lease.phase, lease::Phase::CloseWanted { .. }) {
             prefixes.push(format!("start-reclaim/{id}/"));
         }
@@ -310,4 +395,9 @@ impl<'a> Step<'a> {
             self.absorb_key(key);
         }
     }
+}
+
+/// By what it is known that a lease has ended.
+fn evidence(lease: &LeaseRecord) -> String {
+    format!("{} on chain ({}), read at height {}", lease.state, lease.reason, lease.seen_at)
 }

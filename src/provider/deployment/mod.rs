@@ -19,7 +19,7 @@ use super::{
     funnel::reached,
     held::Held,
     lease::{self, LeaseRecord},
-    port::{Commit, Deadline, Effect, LeaseStatus, OrderRow, Restore},
+    port::{Commit, Deadline, Effect, HostnameClaim, LeaseStatus, OrderRow, Restore},
     settings::Settings,
 };
 use crate::{
@@ -119,12 +119,18 @@ pub struct Facts {
     pub reservations: Held,
     /// Why bidding is paused.
     pub paused: Option<String>,
+    /// Whether an operator works on the provider.
+    pub is_maintained: bool,
     /// The restore that the rows come from.
     pub restore: Option<Restore>,
     /// What the cluster answered about our leases.
     pub statuses: BTreeMap<LeaseId, Option<LeaseStatus>>,
     /// Hashes of the stored manifests, newest first.
     pub manifests: Vec<String>,
+    /// The hostnames that our leases may route.
+    pub hostnames: Vec<HostnameClaim>,
+    /// What of our leases' workloads is not as it was applied, where the cluster was asked and answered.
+    pub drift: BTreeMap<LeaseId, Vec<String>>,
     /// The subject's effects that the state has not taken in.
     pub effects: Vec<Effect>,
     /// The host's time.
@@ -185,14 +191,30 @@ pub fn tells_news(before: Option<&DeploymentRecord>, after: Option<&DeploymentRe
 }
 
 impl DeploymentRecord {
-    /// Orders that a lease of ours is recorded for, whose workload is to be asked about. After a restore that is every
-    /// lease: what runs may have been applied in the lost time.
+    /// Leases of ours whose workload is to be asked about: those that have one, and those that wait for a manifest, since
+    /// another program may have taken one in. After a restore that is every lease: what runs may have been applied in the lost
+    /// time.
     pub fn workloads(&self, restore: u64) -> impl Iterator<Item = &LeaseRecord> {
+        let waits =
+            |lease: &LeaseRecord| matches!(lease.phase, lease::Phase::AwaitingManifest { .. });
         self.orders
             .values()
             .filter_map(|order| order.lease.as_ref())
-            .filter(move |lease| lease.applied.is_some() || lease.restore < restore)
+            .filter(move |lease| lease.applied.is_some() || waits(lease) || lease.restore < restore)
             .filter(|lease| lease.phase != lease::Phase::Gone)
+    }
+
+    /// Leases that run this manifest as it was applied last, each with its group: what others may have changed since.
+    pub fn applied(&self, hash: &str) -> impl Iterator<Item = (&LeaseRecord, &str)> {
+        let runs = move |lease: &LeaseRecord| {
+            lease.state.is_running()
+                && lease.applied.as_deref() == Some(hash)
+                && matches!(&lease.phase, lease::Phase::Running { hash: running } if running == hash)
+        };
+        self.orders.values().filter_map(move |order| {
+            let lease = order.lease.as_ref().filter(|lease| runs(lease))?;
+            Some((lease, order.group.as_deref()?))
+        })
     }
 
     /// Whether a lease has ended that may still be paid for.
@@ -247,8 +269,8 @@ impl OrderRecord {
         }
     }
 
-    /// A lease that is not compared since the restore waits for nothing but the cluster's answer.
-    /// What has begun at its time is not waited for any more.
+    /// A lease that is not compared since the restore waits for nothing but the cluster's answer. What was due and is not done
+    /// waits for something else than its time.
     fn deadlines(&self, restore: u64, now: Timestamp) -> Vec<Deadline> {
         let mut found = Vec::new();
         if let OrderPhase::Open { until: Some(due), .. } = self.phase {
@@ -256,10 +278,12 @@ impl OrderRecord {
         }
         let lease = self.lease.as_ref().filter(|lease| lease.is_compared(restore));
         let awaited = lease.and_then(LeaseRecord::deadline);
-        let is_notice =
-            |lease: &LeaseRecord| matches!(lease.phase, lease::Phase::CloseWanted { .. });
-        if let Some(due) = awaited.filter(|due| *due > now || !lease.is_some_and(is_notice)) {
-            let what = if lease.is_some_and(is_notice) { "reclaim" } else { "manifest" };
+        if let Some(due) = awaited.filter(|due| *due > now) {
+            let what = match lease.map(|lease| &lease.phase) {
+                Some(lease::Phase::CloseWanted { .. }) => "reclaim",
+                Some(lease::Phase::Quarantined { .. }) => "quarantine",
+                _ => "manifest",
+            };
             found.push(Deadline { name: format!("{what}/{}", self.id), due });
         }
         let earning = lease.filter(|lease| !lease.earnings.is_settled);

@@ -276,6 +276,21 @@ impl Teardown {
     }
 }
 
+/// Another program in the cluster that writes what lessor writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherWriter {
+    /// What it is called.
+    pub name: &'static str,
+    /// One of its pods, as `namespace/name`.
+    pub pod: String,
+    /// What it writes.
+    pub writes: &'static str,
+    /// Whether no lease is applied while it runs.
+    pub stops_leases: bool,
+    /// Whether lessor leaves to it what it writes; otherwise both write.
+    pub is_left_to_it: bool,
+}
+
 /// A cluster that runs leases.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -287,10 +302,26 @@ pub trait Cluster: Send + Sync {
     async fn inventory(&self) -> Result<Inventory, ClusterError>;
     /// Makes the workload what runs for its lease. Accepted is not yet ready.
     async fn apply(&self, workload: &Workload) -> Result<(), ClusterError>;
+    /// What of a workload that was applied is not as it was applied: objects that are missing, or that others have changed, each in
+    /// a few words. Applying again mends it.
+    async fn drift(&self, _: &Workload) -> Result<Vec<String>, ClusterError> {
+        Ok(Vec::new())
+    }
+    /// Stops what runs for a lease, lets go of its hostnames and addresses, and keeps its data. Asking again is harmless; a
+    /// cluster that cannot refuses.
+    async fn quarantine(&self, _: &LeaseId) -> Result<(), ClusterError> {
+        let detail = "this cluster keeps no data of what does not run".to_owned();
+        let kind = ClusterErrorKind::Refused;
+        Err(ClusterError { doing: "stop a workload", detail, kind })
+    }
     /// Removes everything of a lease, and says how far that is. Asking again is harmless.
     async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError>;
     /// What runs for a lease; `None` when nothing was ever applied or all is gone.
     async fn status(&self, lease: &LeaseId) -> Result<Option<LeaseStatus>, ClusterError>;
+    /// The other programs that write what lessor writes, as far as they can be seen to run.
+    async fn other_writers(&self) -> Result<Vec<OtherWriter>, ClusterError> {
+        Ok(Vec::new())
+    }
     /// Every lease that has something in the cluster.
     async fn leases(&self) -> Result<Vec<LeaseId>, ClusterError>;
     /// Log lines, oldest first.

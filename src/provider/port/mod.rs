@@ -20,8 +20,8 @@ pub use chain::{
 };
 pub use cluster::{
     Cluster, ClusterError, ClusterErrorKind, ClusterEvent, ExecInput, ExecOutput, ExecQuery,
-    Execution, ForwardedPort, HostnameRoute, LeaseStatus, LogLine, LogQuery, ServiceStatus,
-    Teardown, Workload,
+    Execution, ForwardedPort, HostnameRoute, LeaseStatus, LogLine, LogQuery, OtherWriter,
+    ServiceStatus, Teardown, Workload,
 };
 pub use store::*;
 pub use world::{Clock, Entropy};

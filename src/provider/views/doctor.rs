@@ -21,7 +21,7 @@ use crate::{
         Error, Provider,
         deployment::DeploymentRecord,
         lease::Phase,
-        port::{ChainError, NodeFault, NodeHealth, Subject, Tip},
+        port::{ChainError, NodeFault, NodeHealth, OtherWriter, Subject, Tip},
         settings::Settings,
     },
 };
@@ -52,8 +52,8 @@ pub enum FindingVerdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FindingView {
-    /// What: `node/<host>`, `tip`, `clock`, `account`, `funds`, `registration`, `certificate`, `cluster`, `workloads`, `outbox`,
-    /// and the names of `/readyz`.
+    /// What: `node/<host>`, `tip`, `clock`, `account`, `funds`, `registration`, `certificate`, `cluster`, `writers` (whether
+    /// other programs write what lessor writes), `workloads`, `outbox`, and the names of `/readyz`.
     #[schema(example = "node/rpc.example.net")]
     pub name: String,
     /// How it is.
@@ -133,12 +133,13 @@ use FindingVerdict::{Fail, Ok as Fine, Warn};
 
 /// Looks at everything once.
 pub async fn doctor(provider: &Provider, draining: bool) -> DoctorView {
-    let (tip, account, registration, certificate, cluster, workloads, outbox) = tokio::join!(
+    let (tip, account, registration, certificate, cluster, writers, workloads, outbox) = tokio::join!(
         within(provider.chain.tip()),
         account(provider),
         registration(provider),
         certificate(provider),
         cluster(provider),
+        within(provider.cluster.other_writers()),
         within(orphans(provider)),
         outbox(provider),
     );
@@ -149,7 +150,9 @@ pub async fn doctor(provider: &Provider, draining: bool) -> DoctorView {
     findings.extend(nodes.iter().map(node));
     findings.extend([account]);
     findings.extend(registration);
-    findings.extend([certificate, cluster, workloads_finding(&workloads), outbox]);
+    findings.extend([certificate, cluster]);
+    findings.push(writers_finding(&writers));
+    findings.extend([workloads_finding(&workloads), outbox]);
     let stored = health(provider, draining).await;
     findings.extend(stored.conditions.iter().map(condition));
     let verdict = findings.iter().map(|found| found.verdict).max().unwrap_or(Fine);
@@ -321,6 +324,32 @@ async fn cluster(provider: &Provider) -> FindingView {
     }
 }
 
+/// Whether another program writes what lessor writes: two that do take turns undoing each other.
+fn writers_finding(writers: &Result<Vec<OtherWriter>, String>) -> FindingView {
+    let name = "writers";
+    let writers = match writers {
+        Err(error) => return finding(name, Warn, error, "Mend the cluster first."),
+        Ok(writers) if writers.is_empty() => {
+            return finding(name, Fine, "nobody else is seen to write what lessor writes", "");
+        }
+        Ok(writers) => writers,
+    };
+    let told: Vec<String> = writers.iter().map(told).collect();
+    let verdict = if writers.iter().any(|writer| writer.stops_leases) { Fail } else { Warn };
+    let action = "Stop it as deploy/cut-over.md says; cluster.kubernetes.take_over lets lessor write all the same.";
+    finding(name, verdict, told.join("; "), action)
+}
+
+fn told(writer: &OtherWriter) -> String {
+    let OtherWriter { name, pod, writes, stops_leases, is_left_to_it } = writer;
+    let then = match (stops_leases, is_left_to_it) {
+        (true, _) => "so no lease is applied",
+        (false, true) => "which is left to it",
+        (false, false) => "and lessor writes it too",
+    };
+    format!("{name} runs ({pod}) and writes {writes}, {then}")
+}
+
 /// What runs in the name of a lease of which the rows know nothing, or that it is gone. It is never removed for that: only the
 /// chain's word ends a workload.
 async fn orphans(provider: &Provider) -> Result<Vec<LeaseId>, Error> {
@@ -399,5 +428,41 @@ impl From<NodeHealth> for NodeHealthView {
             last_error: health.last_error,
             failed_at: health.failed_at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(stops_leases: bool, is_left_to_it: bool) -> OtherWriter {
+        OtherWriter {
+            name: "the hostname operator",
+            pod: "akash-services/operator-hostname-0".to_owned(),
+            writes: "routes",
+            stops_leases,
+            is_left_to_it,
+        }
+    }
+
+    #[test]
+    fn another_writer_is_told_with_what_it_writes_and_what_to_do() {
+        let alone = writers_finding(&Ok(Vec::new()));
+        assert_eq!((alone.verdict, alone.action.as_str()), (Fine, ""));
+        for (found, verdict, then) in [
+            (writer(true, true), Fail, "so no lease is applied"),
+            (writer(false, true), Warn, "which is left to it"),
+            (writer(false, false), Warn, "and lessor writes it too"),
+        ] {
+            let told = writers_finding(&Ok(vec![found]));
+            assert_eq!(told.verdict, verdict);
+            let detail = format!(
+                "the hostname operator runs (akash-services/operator-hostname-0) and writes routes, {then}"
+            );
+            assert_eq!(told.detail, detail);
+            assert!(told.action.contains("take_over"), "{}", told.action);
+        }
+        let silent = writers_finding(&Err("no answer".to_owned()));
+        assert_eq!((silent.verdict, silent.detail.as_str()), (Warn, "no answer"));
     }
 }

@@ -172,6 +172,10 @@ async fn bidding(provider: &Provider) -> Condition {
     if let Some(reason) = reason {
         return Condition::degraded("bidding", reason, wanted.reason);
     }
+    if let Some(window) = provider.settings().window_at(provider.clock.now()) {
+        let message = format!("{} (until {})", window.reason, seconds(window.until));
+        return Condition::degraded("bidding", "maintenance_window", message);
+    }
     let Some(signer) = &provider.signer else {
         let message = "this process has no key; another must send transactions".to_owned();
         return Condition::degraded("bidding", "no_signer", message);

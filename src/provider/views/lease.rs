@@ -11,7 +11,7 @@ use crate::{
     domain::{Address, LeaseId},
     provider::{
         Error, Provider, intent,
-        lease::{LeaseRecord, Phase},
+        lease::{Drift, LeaseRecord, Phase},
         port::{
             ClusterError, ForwardedPort, LeaseStatus, ManifestRow, OrderFilter, ServiceStatus,
             Subject,
@@ -38,8 +38,8 @@ pub struct LeaseView {
     /// Where it stands on chain: `active`, `insufficient_funds`, `closed`, `reclaiming`.
     #[schema(example = "active")]
     pub state: String,
-    /// Where it stands here: `awaiting_manifest`, `applying`, `running`, `refused`, `close_wanted`, `tearing_down`,
-    /// `gone`.
+    /// Where it stands here: `awaiting_manifest`, `applying`, `running`, `refused`, `close_wanted`, `stopping`, `quarantined`,
+    /// `tearing_down`, `gone`.
     #[schema(example = "running")]
     pub phase: &'static str,
     /// Why it stands there, where there is more to say: what the cluster refused, why it is to be closed, and of one lease
@@ -50,6 +50,10 @@ pub struct LeaseView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub manifest_until: Option<Timestamp>,
+    /// Until when its data is kept although it has ended, in block time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub kept_until: Option<Timestamp>,
     /// Whether every replica of every service is ready.
     pub ready: bool,
     /// Per block.
@@ -64,12 +68,15 @@ pub struct LeaseView {
     /// Why it ended on chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close_reason: Option<String>,
-    /// SHA-256 of the manifest that runs.
+    /// SHA-256 of the manifest that runs; absent also where another program took in what runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_hash: Option<String>,
     /// SHA-256 of the manifest that is on its way into the cluster, or that the cluster refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_tried: Option<String>,
+    /// What others did to its objects in the cluster, if they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftView>,
     /// When the cluster answered what is said of services.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -78,6 +85,32 @@ pub struct LeaseView {
     pub services: Vec<ServiceView>,
     /// Ports that are reachable on the cluster's address.
     pub forwarded_ports: Vec<ForwardedPortView>,
+}
+
+/// What others did to a lease's objects in the cluster: deleted or changed by hand, and written again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DriftView {
+    /// How often it was mended.
+    pub mended: u32,
+    /// When it was mended last, in block time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub mended_at: Option<Timestamp>,
+    /// What is seen now, or else what was mended last.
+    #[schema(example = "Service web was deleted")]
+    pub objects: Vec<String>,
+}
+
+impl DriftView {
+    fn of(drift: &Drift) -> Option<Self> {
+        let last = drift.last.as_ref();
+        let objects = if drift.noticed.is_empty() {
+            last.map(|(_, objects)| objects.clone())?
+        } else {
+            drift.noticed.clone()
+        };
+        Some(Self { mended: drift.mended, mended_at: last.map(|(at, _)| *at), objects })
+    }
 }
 
 /// One service of a lease.
@@ -194,6 +227,10 @@ fn tried(phase: &Phase) -> Option<&str> {
 impl From<&LeaseRecord> for LeaseView {
     fn from(record: &LeaseRecord) -> Self {
         let order = &record.id.order;
+        let kept_until = match record.phase {
+            Phase::Quarantined { until } => Some(until),
+            _ => None,
+        };
         let (observed_at, services, forwarded_ports) = match &record.status {
             Some((at, status)) => (
                 Some(*at),
@@ -211,15 +248,17 @@ impl From<&LeaseRecord> for LeaseView {
             state: record.state.to_string(),
             phase: record.phase.as_str(),
             phase_reason: phase_reason(&record.phase),
-            manifest_until: record.deadline(),
+            manifest_until: record.deadline().filter(|_| kept_until.is_none()),
+            kept_until,
             ready: record.is_ready(),
             price: (&record.price).into(),
             created_at: record.created_at.0,
             funded_until: record.funded_until.map(|height| height.0),
             seen_at: record.seen_at.0,
             close_reason: (!record.state.is_running()).then(|| record.reason.to_string()),
-            manifest_hash: record.applied.clone(),
+            manifest_hash: record.applied.clone().filter(|hash| !hash.is_empty()),
             manifest_tried: tried(&record.phase).map(str::to_owned),
+            drift: DriftView::of(&record.drift),
             observed_at,
             services,
             forwarded_ports,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::provider::{
     Error, Provider,
     port::{Breaker, Maintenance, MaintenanceState},
+    settings::Window,
 };
 
 /// Whether an operator wants bids, since when and why.
@@ -24,6 +25,40 @@ pub struct MaintenanceView {
     pub since: Option<Timestamp>,
     /// Whether workloads of leases that ended are removed.
     pub teardowns: TeardownsView,
+    /// The windows of the settings that are not over, soonest first.
+    pub windows: Vec<WindowView>,
+}
+
+/// A time in which an operator works on the provider: no new bids, and no lease is closed because its services fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WindowView {
+    /// When it begins.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// When it is over.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// Why, in the operator's words.
+    #[schema(example = "new disks in node 3")]
+    pub reason: String,
+}
+
+/// The windows that are not over, soonest first.
+pub(super) fn windows(provider: &Provider) -> Vec<WindowView> {
+    let now = provider.clock.now();
+    let settings = provider.settings();
+    let mut windows: Vec<WindowView> = settings
+        .windows
+        .iter()
+        .filter(|window| now < window.until)
+        .map(|Window { from, until, reason }| WindowView {
+            from: *from,
+            until: *until,
+            reason: reason.clone(),
+        })
+        .collect();
+    windows.sort_by_key(|window| window.from);
+    windows
 }
 
 /// Whether workloads of leases that ended are removed, and who agreed to it last.
@@ -58,5 +93,6 @@ impl From<Breaker> for TeardownsView {
 pub async fn maintenance(provider: &Provider) -> Result<MaintenanceView, Error> {
     let Maintenance { state, reason, actor, since } = provider.store.maintenance().await?;
     let teardowns = provider.store.breaker().await?.into();
-    Ok(MaintenanceView { state, reason, by: actor, since, teardowns })
+    let windows = windows(provider);
+    Ok(MaintenanceView { state, reason, by: actor, since, teardowns, windows })
 }

@@ -38,10 +38,10 @@ pub use self::{
         StorageView, inventory,
     },
     lease::{
-        ForwardedPortView, LeaseFilter, LeaseView, Manifests, ServiceView, lease, lease_record,
-        leases, manifests,
+        DriftView, ForwardedPortView, LeaseFilter, LeaseView, Manifests, ServiceView, lease,
+        lease_record, leases, manifests,
     },
-    maintenance::{MaintenanceView, TeardownsView, maintenance},
+    maintenance::{MaintenanceView, TeardownsView, WindowView, maintenance},
     order::{BidView, DecisionSummaryView, OrderView, bids, decision, orders},
     overview::{
         FreshnessView, Judgement, OverviewView, ProviderVerdict, TotalsView, judge, overview,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     health::{Condition, Verdict, health},
+    maintenance::{WindowView, windows},
     stream::{StreamView, streams},
 };
 use crate::provider::{
@@ -52,7 +53,7 @@ pub struct Judgement {
 pub struct OverviewView {
     /// How it stands, in one word.
     pub verdict: ProviderVerdict,
-    /// The one reason: `open`, `paused`, `maintenance`, or what is wrong.
+    /// The one reason: `open`, `paused`, `maintenance`, `maintenance_window`, or what is wrong.
     #[schema(example = "stream_deaf")]
     pub reason: String,
     /// The reason, for people; of a pause, in the operator's own words.
@@ -72,6 +73,8 @@ pub struct OverviewView {
     pub provider: String,
     /// How fresh what it knows is.
     pub freshness: FreshnessView,
+    /// The maintenance that is announced and not over, soonest first.
+    pub windows: Vec<WindowView>,
     /// Sums.
     pub totals: TotalsView,
 }
@@ -142,7 +145,7 @@ const fn rule(line: Line) -> Rule {
 
 /// The worst first.
 #[rustfmt::skip]
-const RULES: [Rule; 22] = {
+const RULES: [Rule; 23] = {
     use ProviderVerdict::{Bidding, Deaf, Degraded, Maintenance, Paused};
     [
         rule(("store", "", Degraded, "store_unavailable",
@@ -154,6 +157,9 @@ const RULES: [Rule; 22] = {
         rule(("bidding", "maintenance", Maintenance, "maintenance",
             "",
             "Resume when the work is done.")),
+        rule(("bidding", "maintenance_window", Maintenance, "maintenance_window",
+            "",
+            "Nothing: bids go on when the window is over.")),
         rule(("bidding", "paused", Paused, "paused",
             "",
             "Resume when bids are wanted again.")),
@@ -336,6 +342,7 @@ pub async fn overview(provider: &Provider, draining: bool) -> OverviewView {
         chain_id: identity.map(|identity| identity.chain_id),
         provider: provider.address.to_string(),
         freshness: freshness(tip.as_ref(), &streams, now),
+        windows: windows(provider),
         totals: totals(provider, now).await.unwrap_or_default(),
     }
 }

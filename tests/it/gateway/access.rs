@@ -55,6 +55,8 @@ pub(super) fn expected(template: &str, operation: &Value) -> [u16; 4] {
         (["tenant"], false) => [401, 0, 0, 403],
         // A manifest is read before leases are looked for, and this one is empty.
         (["tenant"], true) if template == "/deployment/{dseq}/manifest" => [401, 422, 422, 401],
+        // And so is what is to be moved.
+        (["tenant"], true) if template.ends_with("/migrate") => [401, 422, 422, 401],
         (["tenant"], true) => [401, 0, 404, 401],
         // Not signed at all: whatever token is sent, it is not what is asked for.
         (["webhook_signature"], false) => [401, 401, 401, 401],

@@ -27,9 +27,17 @@ async fn the_doctor_looks_at_everything_and_says_what_to_do_about_what_is_wrong(
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = answer.json();
     let found = findings(&answer);
-    for name in
-        ["tip", "account", "registration", "funds", "certificate", "cluster", "workloads", "outbox"]
-    {
+    for name in [
+        "tip",
+        "account",
+        "registration",
+        "funds",
+        "certificate",
+        "cluster",
+        "writers",
+        "workloads",
+        "outbox",
+    ] {
         assert!(found.contains_key(name), "{name}: {found:?}");
     }
     assert_eq!((found["tip"].0, found["cluster"].0, found["store"].0), ("ok", "ok", "ok"));

@@ -7,6 +7,7 @@ mod document;
 mod exec;
 mod leases;
 mod live;
+mod migrate;
 mod operator;
 mod page;
 mod platform;

@@ -64,13 +64,14 @@ async fn a_pause_is_kept_audited_and_said_to_everyone() {
     let world = World::new().await;
     let before = world.get("/v1/maintenance", Some(OPERATOR_TOKEN)).await.json();
     let go_on = json!({"decided": 0});
-    let expected =
-        json!({"state": "bidding", "reason": "", "by": "lessor", "teardowns": go_on.clone()});
+    let expected = json!({
+        "state": "bidding", "reason": "", "by": "lessor", "teardowns": go_on.clone(), "windows": [],
+    });
     assert_eq!(before, expected);
     let paused = wish(&world, json!({"state": "paused", "reason": "new disks"})).await.json();
     let expected = json!({
         "state": "paused", "reason": "new disks", "by": "operator", "since": start().to_string(),
-        "teardowns": go_on,
+        "teardowns": go_on, "windows": [],
     });
     assert_eq!(paused, expected);
     assert_eq!(world.get("/v1/maintenance", Some(OPERATOR_TOKEN)).await.json(), expected);

@@ -500,6 +500,8 @@ fn settings(indexer: &WebhookKey) -> Settings {
         gas_price: Price { denom: "uakt".parse().unwrap(), amount: "0.025".parse().unwrap() },
         inventory_max_age: SignedDuration::from_secs(30),
         teardown_limit: None,
+        quarantine: None,
+        windows: Vec::new(),
         registration_max_age: SignedDuration::from_secs(30),
         reconcile_every: SignedDuration::from_secs(300),
         claim_ttl: SignedDuration::from_secs(60),

@@ -42,6 +42,16 @@ pub(super) fn group(cpu_milli: u64, count: u32) -> GroupSpec {
 
 /// One web service; versions differ in an environment variable.
 pub(super) fn manifest(cpu_milli: u64, count: u32, version: u32) -> Manifest {
+    manifest_at(cpu_milli, count, version, None)
+}
+
+/// As [`manifest`], at these hostnames.
+pub(super) fn manifest_at(
+    cpu_milli: u64,
+    count: u32,
+    version: u32,
+    hosts: Option<&[&str]>,
+) -> Manifest {
     let groups = json!([{"name": "akash", "services": [{
         "name": "web", "image": "nginx", "command": null, "args": null,
         "env": [format!("VERSION={version}")],
@@ -54,7 +64,7 @@ pub(super) fn manifest(cpu_milli: u64, count: u32, version: u32) -> Manifest {
         "count": count,
         "expose": [{
             "port": 80, "externalPort": 80, "proto": "TCP", "service": "", "global": true,
-            "hosts": null,
+            "hosts": hosts,
             "httpOptions": {
                 "maxBodySize": 1_048_576, "readTimeout": 60000, "sendTimeout": 60000,
                 "nextTries": 3, "nextTimeout": 0, "nextCases": ["error", "timeout"]

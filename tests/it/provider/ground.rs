@@ -32,6 +32,10 @@ pub(super) struct Ground {
     pub(super) running: BTreeMap<LeaseId, Workload>,
     pub(super) applied: Vec<(LeaseId, String)>,
     pub(super) torn_down: Vec<LeaseId>,
+    /// Leases that were stopped and whose data is kept; `None` for a cluster that cannot.
+    pub(super) stopped: Option<Vec<LeaseId>>,
+    /// What others did to what runs, until it is applied again.
+    pub(super) drift: BTreeMap<LeaseId, Vec<String>>,
     /// The manifest that the cluster refuses, when it has changed half of what runs.
     pub(super) refused: Option<String>,
     /// Why no service is ready, while none is.
@@ -63,6 +67,8 @@ impl Ground {
             refused: None,
             applied: Vec::new(),
             torn_down: Vec::new(),
+            stopped: None,
+            drift: BTreeMap::new(),
             failing: None,
             asked: 0,
             faults: Faults::new(seed ^ 0xC1),
@@ -169,9 +175,32 @@ impl Cluster for Window {
                     ..failed("apply a workload")
                 });
             }
+            ground.drift.remove(&workload.lease);
             ground.running.insert(workload.lease.clone(), workload.clone());
         }
         self.leave("apply", &about).await
+    }
+
+    async fn drift(&self, workload: &Workload) -> Result<Vec<String>, ClusterError> {
+        self.enter("drift", &workload.lease.to_string()).await?;
+        Ok(self.ground().drift.get(&workload.lease).cloned().unwrap_or_default())
+    }
+
+    async fn quarantine(&self, lease: &LeaseId) -> Result<(), ClusterError> {
+        let about = lease.to_string();
+        self.enter("quarantine", &about).await?;
+        {
+            let mut ground = self.ground();
+            let Some(stopped) = &mut ground.stopped else {
+                return Err(ClusterError {
+                    kind: ClusterErrorKind::Refused,
+                    ..failed("stop a workload")
+                });
+            };
+            stopped.push(lease.clone());
+            ground.running.remove(lease);
+        }
+        self.leave("quarantine", &about).await
     }
 
     async fn teardown(&self, lease: &LeaseId) -> Result<Teardown, ClusterError> {

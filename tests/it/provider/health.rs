@@ -1,7 +1,10 @@
 //! Workloads that fail: a lease is closed for it when its time is over, and for nothing that the cluster is to blame for.
 
 use jiff::SignedDuration;
-use lessor::domain::{CloseReason, LeaseId, LeaseState};
+use lessor::{
+    domain::{CloseReason, LeaseId, LeaseState},
+    provider::port::MaintenanceState,
+};
 
 use super::{
     ground::machine,
@@ -31,7 +34,7 @@ async fn minutes(world: &World, worker: &Worker, minutes: u32) {
     }
 }
 
-fn state(world: &World, lease: &LeaseId) -> (LeaseState, CloseReason) {
+fn state_of(world: &World, lease: &LeaseId) -> (LeaseState, CloseReason) {
     let found = world.market().lease(lease).unwrap();
     (found.state, found.reason)
 }
@@ -41,9 +44,9 @@ async fn a_workload_that_fails_for_too_long_ends_its_lease_as_unstable() {
     let (world, worker, lease) = running().await;
     world.ground().failing = Some(CRASHES);
     minutes(&world, &worker, 55).await;
-    assert_eq!(state(&world, &lease).0, LeaseState::Active, "its time is not over");
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active, "its time is not over");
     minutes(&world, &worker, 20).await;
-    assert_eq!(state(&world, &lease), (LeaseState::Closed, CloseReason::Unstable));
+    assert_eq!(state_of(&world, &lease), (LeaseState::Closed, CloseReason::Unstable));
     world.go_on(&worker, 6).await;
     assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("gone"));
 }
@@ -57,7 +60,7 @@ async fn a_workload_that_recovers_in_between_keeps_its_lease() {
         world.ground().failing = None;
         minutes(&world, &worker, 5).await;
     }
-    assert_eq!(state(&world, &lease).0, LeaseState::Active);
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active);
 }
 
 #[tokio::test]
@@ -65,7 +68,23 @@ async fn what_the_cluster_is_to_blame_for_ends_no_lease() {
     let (world, worker, lease) = running().await;
     world.ground().failing = Some(LOST);
     minutes(&world, &worker, 200).await;
-    assert_eq!(state(&world, &lease).0, LeaseState::Active);
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active);
+}
+
+#[tokio::test]
+async fn while_an_operator_works_on_the_provider_nothing_that_fails_ends_a_lease() {
+    let (world, worker, lease) = running().await;
+    let state = MaintenanceState::Maintenance;
+    worker.provider.set_maintenance(state, "new disks", "operator").await.unwrap();
+    world.ground().failing = Some(CRASHES);
+    minutes(&world, &worker, 150).await;
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active);
+    // When the work is done its time begins anew.
+    worker.provider.set_maintenance(MaintenanceState::Bidding, "", "operator").await.unwrap();
+    minutes(&world, &worker, 50).await;
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active);
+    minutes(&world, &worker, 20).await;
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Closed);
 }
 
 #[tokio::test]
@@ -75,7 +94,7 @@ async fn a_time_in_which_nobody_looked_does_not_count() {
     minutes(&world, &worker, 10).await;
     world.block_after(SignedDuration::from_hours(5));
     minutes(&world, &worker, 30).await;
-    assert_eq!(state(&world, &lease).0, LeaseState::Active, "it may have been well meanwhile");
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active, "it may have been well meanwhile");
 }
 
 #[tokio::test]
@@ -89,7 +108,7 @@ async fn a_workload_that_fails_for_hours_is_looked_at_as_seldom_as_one_that_runs
         worker.step().await;
     }
     let looks = (world.market().reads - before) / 4;
-    assert_eq!(state(&world, &lease).0, LeaseState::Active);
+    assert_eq!(state_of(&world, &lease).0, LeaseState::Active);
     // Each pass reads the tip, and a few more what the chain holds of us.
     assert!(looks < 600 * 2, "{looks} looks in ten minutes");
 }

@@ -3,7 +3,10 @@
 use jiff::SignedDuration;
 use lessor::{
     domain::Height,
-    provider::port::{MaintenanceState, Store as _},
+    provider::{
+        port::{Clock as _, MaintenanceState, Store as _},
+        settings::Window,
+    },
 };
 
 use super::{
@@ -53,6 +56,27 @@ async fn a_pause_stops_bidding_and_a_resume_bids_on_what_is_still_open() {
     assert_eq!(world.row(&stays).await.unwrap().phase, "open");
     assert!(world.market().bids(goes.deployment()).is_empty());
     assert_eq!(world.violations(), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn in_a_window_there_are_no_bids_and_when_it_ends_they_go_on_by_themselves() {
+    let mut world = World::new(4, vec![machine("one", 8)]).await;
+    let now = world.clock.now();
+    let at = |seconds: i64| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap();
+    let reason = "new disks".to_owned();
+    world.settings.windows = vec![Window { from: at(0), until: at(60), reason }];
+    let worker = world.worker().await;
+    worker.provider.begin(worker.now()).await.unwrap();
+    let order = world.ask("tenant", 500, 1);
+    world.tell(&worker).await;
+    assert_eq!(world.row(&order).await.unwrap().phase, "declined");
+    let decision = world.reader.decision(&order).await.unwrap().unwrap();
+    let there = &decision.failures().next().unwrap().there;
+    assert!(there.contains("maintenance until") && there.contains("new disks"), "{there}");
+
+    // Nobody tells of it again.
+    world.go_on(&worker, 12).await;
+    assert_eq!(world.row(&order).await.unwrap().phase, "open");
 }
 
 #[tokio::test]

@@ -263,12 +263,12 @@ async fn a_store_without_its_rows_under_a_live_lease_picks_the_lease_up_and_runs
     world.block();
     worker.step().await;
     assert_eq!(world.row(&lease.order).await.unwrap().phase, "won");
-    assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("awaiting_manifest"));
+    assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("running"));
     assert!(world.is_reserved(&lease.order).await);
     assert_eq!(world.row(&open).await.unwrap().phase, "open");
     assert!(world.is_reserved(&open).await, "a bid that is found is reserved for");
-    let deadlines = world.reader.deadlines(10).await.unwrap();
-    assert!(deadlines.iter().any(|(_, deadline)| deadline.name.starts_with("manifest/")));
+    let held = world.reserved().await.into_iter().find(|held| held.order == lease.order).unwrap();
+    assert!(held.applied_at.is_some(), "what runs is counted by the inventory");
 
     world.update(&id, 1000, 1, 2);
     world.block();

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use lessor::{
     domain::{BidState, LeaseId},
-    provider::port::Store as _,
+    provider::port::{MaintenanceState, Store as _},
 };
 
 use super::{
@@ -187,4 +187,46 @@ async fn a_transaction_that_was_pending_in_the_backup_is_looked_up_and_not_signe
     assert!(after[0].state.is_settled());
     assert_eq!(world.row(&order).await.unwrap().phase, "open");
     no_violations(&world);
+}
+
+#[tokio::test]
+async fn rows_that_were_put_back_are_paused_until_an_operator_resumes() {
+    let (mut world, worker) = world().await;
+    let lease = served(&mut world, &worker, 1000).await;
+    let backup = world.back_up().await;
+    // The pause of the lost time is lost; what it was for is not known to the rows.
+    let paused = MaintenanceState::Paused;
+    worker.provider.set_maintenance(paused, "a disk is bad", "operator").await.unwrap();
+    drop(worker);
+
+    world.put_back_paused(&backup).await;
+    let kept = world.reader.maintenance().await.unwrap();
+    assert_eq!((kept.state, kept.actor.as_str()), (paused, "lessor"));
+    assert!(kept.reason.starts_with("restored from a backup of 2026-01-01T"), "{}", kept.reason);
+    let worker = world.worker().await;
+    settle(&world, &worker).await;
+    let order = world.ask("tenant2", 500, 1);
+    world.tell(&worker).await;
+    world.go_on(&worker, 3).await;
+    assert_eq!(world.row(&order).await.unwrap().phase, "declined");
+    assert_eq!(world.lease_phase(&lease.order).await.as_deref(), Some("running"));
+
+    let bidding = MaintenanceState::Bidding;
+    worker.provider.set_maintenance(bidding, "", "operator").await.unwrap();
+    worker.step().await;
+    world.tell(&worker).await;
+    assert_eq!(world.row(&order).await.unwrap().phase, "open");
+    no_violations(&world);
+}
+
+#[tokio::test]
+async fn a_pause_that_the_backup_knows_keeps_its_own_reason() {
+    let (mut world, worker) = world().await;
+    let state = MaintenanceState::Maintenance;
+    worker.provider.set_maintenance(state, "node 3", "operator").await.unwrap();
+    let backup = world.back_up().await;
+    drop(worker);
+    world.put_back_paused(&backup).await;
+    let kept = world.reader.maintenance().await.unwrap();
+    assert_eq!((kept.state, kept.reason.as_str()), (state, "node 3"));
 }

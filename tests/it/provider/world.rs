@@ -21,7 +21,8 @@ use lessor::{
     provider::{
         Parts, Provider, Settings,
         port::{
-            Clock, Delivery, Entropy, Indexer, Ingested, OrderRow, Reservation, Signer, Store as _,
+            AuditLine, Clock, Delivery, Entropy, Indexer, Ingested, Maintenance, OrderRow,
+            Reservation, Signer, Store as _,
         },
         settings::StreamSettings,
         step::{Budget, Pass},
@@ -128,6 +129,8 @@ fn settings() -> Settings {
         gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
         inventory_max_age: SignedDuration::from_secs(10),
         teardown_limit: None,
+        quarantine: None,
+        windows: Vec::new(),
         registration_max_age: SignedDuration::from_secs(60),
         reconcile_every: SignedDuration::from_secs(120),
         claim_ttl: SignedDuration::from_secs(30),
@@ -202,8 +205,22 @@ impl World {
         target
     }
 
-    /// Puts a backup in the place of the rows.
+    /// Puts a backup in the place of the rows, and lets bids go on.
     pub(super) async fn put_back(&mut self, backup: &std::path::Path) {
+        self.put_back_paused(backup).await;
+        let line = AuditLine {
+            at: self.clock.now(),
+            actor: "operator".to_owned(),
+            action: "maintenance".to_owned(),
+            subject: "provider".to_owned(),
+            reason: "bidding".to_owned(),
+        };
+        let bidding = Maintenance::default();
+        self.reader.set_maintenance(&bidding, &line, &[], self.clock.now()).await.unwrap();
+    }
+
+    /// Puts a backup in the place of the rows.
+    pub(super) async fn put_back_paused(&mut self, backup: &std::path::Path) {
         self.file = self.folder.path().join(format!("lessor-{}.db", self.entropy.bits()));
         let settings = store_settings(self.folder.path());
         store::backup::restore(backup, &self.file, &settings, false, self.clock.now())
@@ -366,7 +383,11 @@ impl World {
 
     /// The owner announces another version of the manifest.
     pub(super) fn update(&mut self, id: &DeploymentId, cpu_milli: u64, count: u32, version: u32) {
-        let manifest = manifest(cpu_milli, count, version);
+        self.announce(id, manifest(cpu_milli, count, version));
+    }
+
+    /// The owner announces another manifest.
+    pub(super) fn announce(&mut self, id: &DeploymentId, manifest: Manifest) {
         self.owner_sends(&id.owner, &deployment::MsgUpdateDeployment::new(id, &manifest.hash()));
         self.manifests.insert(id.clone(), manifest);
     }

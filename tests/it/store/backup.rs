@@ -228,7 +228,7 @@ async fn a_check_names_each_row_that_cannot_be() {
             "effect apply is begun and no transaction holds it",
         ),
         (
-            "INSERT INTO hostnames VALUES ('a.org', 'l', 'x/1', 'web')",
+            "INSERT INTO hostnames VALUES ('a.org', 'l', 'x/1', 'web', NULL)",
             "hostnames",
             "hostname a.org is held by l, whose deployment is not known",
         ),

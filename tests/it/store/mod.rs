@@ -87,6 +87,8 @@ on_sqlite! {
         a_hostname_stays_with_another_lease_of_its_owner
         a_new_manifest_replaces_the_hostnames_of_its_leases
         hostnames_are_given_back_with_their_lease
+        a_hostname_that_is_moved_is_routable_when_it_was_let_go
+        a_hostname_of_another_owner_is_not_moved
         the_three_newest_manifests_are_kept
     }
     pages {

@@ -42,18 +42,18 @@ pub fn take_over(metadata: &ObjectMeta) -> Option<Value> {
     ]))
 }
 
-fn is_foreign_entry(entry: &ManagedFieldsEntry) -> bool {
+pub(super) fn is_foreign_entry(entry: &ManagedFieldsEntry) -> bool {
     entry.operation.as_deref() == Some("Update")
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
         && entry.manager.as_deref().is_some_and(|manager| FOREIGN.contains(&manager))
 }
 
-fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+pub(super) fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.operation.as_deref() == Some("Apply") && entry.manager.as_deref() == Some(FIELD_MANAGER)
 }
 
 /// The union of two sets of fields: each is a tree of objects whose leaves are empty.
-fn merge(into: &mut Value, fields: &Value) {
+pub(super) fn merge(into: &mut Value, fields: &Value) {
     let (Value::Object(into), Value::Object(fields)) = (into, fields) else { return };
     for (name, below) in fields {
         merge(into.entry(name.clone()).or_insert_with(|| json!({})), below);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `plan` | wanted and found → what to write, in which order, and what to remove | pure |
 //! | `adopt` | taking over what today's provider wrote | pure |
+//! | `taken` | what others wrote over | pure |
 //! | `carry_out` | the requests | |
 //!
 //! When a write is refused, nothing is removed and nothing more is begun. The Manifest is written last, so it still names
@@ -16,7 +17,9 @@
 mod adopt;
 mod carry_out;
 mod plan;
+mod taken;
 
 pub use adopt::{is_foreign, take_over};
 pub(super) use carry_out::{prune, write};
-pub use plan::{Found, Plan, Removal, Write, plan};
+pub use plan::{Found, Plan, Removal, Write, drift, plan};
+pub use taken::{taken, takes};

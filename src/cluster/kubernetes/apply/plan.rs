@@ -12,6 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
+use super::takes;
 use crate::cluster::kubernetes::object::{Kind, Object, ObjectId};
 
 /// An object of ours as it was seen last.
@@ -27,6 +30,8 @@ pub struct Found {
     pub is_foreign: bool,
     /// Whether it is being deleted.
     pub is_going: bool,
+    /// The fields that others wrote over ours or beside them; `None` where nobody did.
+    pub taken: Option<Value>,
 }
 
 /// What has to be done for one lease.
@@ -91,15 +96,38 @@ pub fn plan<'w>(wanted: &'w [Object], found: &BTreeMap<ObjectId, Found>) -> Plan
         .map(|(id, seen)| Removal {
             id: id.clone(),
             uid: seen.uid.clone(),
-            version: moves(id.kind).then(|| seen.version.clone()),
+            version: id.kind.moves().then(|| seen.version.clone()),
         })
         .collect();
     Plan { stages: stages.into_values().collect(), removals, going }
 }
 
-/// Today's provider keeps annotations that it does not know, so where it wrote, the hash proves nothing.
+/// What is not as it was applied of objects that were: missing, or changed by others. An object that is wanted otherwise by now
+/// is not among them: that is a matter of the next apply.
+#[must_use]
+pub fn drift(wanted: &[Object], found: &BTreeMap<ObjectId, Found>) -> Vec<String> {
+    let told = wanted.iter().filter_map(|object| {
+        let what = match found.get(&object.id) {
+            None => "was deleted",
+            Some(seen) if seen.is_going => "is being deleted",
+            Some(seen) if is_changed(seen, object) => "was changed",
+            Some(_) => return None,
+        };
+        Some(format!("{} {} {what}", object.id.kind.api().kind, object.id.name))
+    });
+    told.collect()
+}
+
+/// Whether others wrote over what lessor had applied.
+fn is_changed(seen: &Found, wanted: &Object) -> bool {
+    seen.is_foreign
+        || seen.hash.is_none()
+        || seen.taken.as_ref().is_some_and(|fields| takes(fields, &wanted.body))
+}
+
+/// Whoever changes an object keeps annotations that it does not know, so where others wrote, the hash proves nothing.
 fn is_as_wanted(seen: &Found, wanted: &Object) -> bool {
-    !seen.is_foreign && seen.hash.as_ref() == Some(&wanted.hash)
+    !is_changed(seen, wanted) && seen.hash.as_ref() == Some(&wanted.hash)
 }
 
 const fn stage(kind: Kind) -> u8 {
@@ -121,11 +149,6 @@ const fn stage(kind: Kind) -> u8 {
         | Kind::ProviderLeasedIp => 3,
         Kind::Manifest => 4,
     }
-}
-
-/// Whether an object of this kind can become another lease's.
-const fn moves(kind: Kind) -> bool {
-    matches!(kind, Kind::Manifest | Kind::ProviderHost | Kind::ProviderLeasedIp)
 }
 
 #[cfg(test)]
@@ -169,6 +192,7 @@ mod tests {
             hash: Some(object.hash.clone()),
             is_foreign: false,
             is_going: false,
+            taken: None,
         };
         (object.id.clone(), found)
     }
@@ -271,6 +295,28 @@ mod tests {
         assert!(plan.stages.iter().flatten().all(|write| write.is_foreign));
         assert_eq!(plan.stages.iter().flatten().count(), wanted.len());
         assert!(plan.removals.is_empty());
+    }
+
+    #[test]
+    fn what_was_deleted_or_changed_by_hand_is_told_and_written_again_and_nothing_else() {
+        let wanted = lease("nginx:1");
+        let mut found = seen_all(&wanted);
+        assert_eq!(drift(&wanted, &found), [] as [&str; 0]);
+        found.remove(&id(Kind::Service, "web"));
+        let db = found.get_mut(&id(Kind::Deployment, "db")).unwrap();
+        db.taken = Some(json!({ "f:spec": { "f:content": {} } }));
+        let web = found.get_mut(&id(Kind::Deployment, "web")).unwrap();
+        web.taken = Some(json!({ "f:metadata": { "f:annotations": { "f:theirs": {} } } }));
+        assert_eq!(
+            drift(&wanted, &found),
+            ["Deployment db was changed", "Service web was deleted"]
+        );
+        assert_eq!(
+            written(&plan(&wanted, &found)),
+            [vec![(Kind::Deployment, "db".to_owned()), (Kind::Service, "web".to_owned())]]
+        );
+        // What is wanted otherwise by now is no drift.
+        assert_eq!(drift(&lease("nginx:2"), &seen_all(&wanted)), [] as [&str; 0]);
     }
 
     /// What a cluster holds after a plan was carried out.

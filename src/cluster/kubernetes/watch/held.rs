@@ -16,7 +16,7 @@ use kube::core::PartialObjectMeta;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::cluster::kubernetes::{
-    apply::{Found, is_foreign},
+    apply::{Found, is_foreign, taken},
     inventory, names,
     object::HASH,
     render::SHARED_ADDRESS,
@@ -73,6 +73,8 @@ impl<T> Entry<T> {
                 hash: annotation(HASH),
                 is_foreign: is_foreign(metadata),
                 is_going: metadata.deletion_timestamp.is_some(),
+                // Of what lessor did not write, others' fields are all there is.
+                taken: annotation(HASH).and_then(|_| taken(metadata)),
             },
             manifest_hash: annotation(names::MANIFEST_HASH),
             object: H::keep(wire),

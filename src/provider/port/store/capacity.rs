@@ -61,10 +61,11 @@ pub struct Reservations {
     pub held: Vec<Reservation>,
 }
 
-/// A hostname and the lease that holds it; unique by name.
+/// A hostname and the lease that holds it; unique by name. A port of a leased address is claimed in the same way, under a
+/// name that no hostname has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostnameClaim {
-    /// Lower case.
+    /// Lower case; or `ip:<owner>/<endpoint>/<protocol>/<port>`.
     pub hostname: String,
     /// Who holds it.
     pub lease: LeaseId,
@@ -102,6 +103,20 @@ pub enum ManifestStored {
     Done,
     /// A hostname is held by a lease of another owner; nothing was stored. One that another lease of the same owner holds
     /// stays with that lease and is left out without an error.
+    HostnameTaken {
+        /// Which.
+        hostname: String,
+        /// By whom.
+        holder: LeaseId,
+    },
+}
+
+/// What became of a move of hostnames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostnamesMoved {
+    /// They are the lease's, which may route each as soon as its holder before has let it go. All of them are awake.
+    Done,
+    /// A hostname is held by a lease of another owner; nothing was moved.
     HostnameTaken {
         /// Which.
         hostname: String,

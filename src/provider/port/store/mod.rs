@@ -333,8 +333,22 @@ pub trait Store: Send + Sync {
         deployment: &DeploymentId,
         hash: &str,
     ) -> Result<Option<ManifestRow>, StoreError>;
-    /// The hostnames of a lease.
+    /// The hostnames of a lease, without those that another lease has not let go yet.
     async fn hostnames(&self, lease: &LeaseId) -> Result<Vec<HostnameClaim>, StoreError>;
+    /// Which leases hold these hostnames; one that nobody holds is left out.
+    async fn hostname_holders(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<(String, LeaseId)>, StoreError>;
+    /// Makes a lease the holder of hostnames that other leases of its owner hold, or nobody, with a line of audit, and wakes all
+    /// of them.
+    async fn move_hostnames(
+        &self,
+        to: &LeaseId,
+        claims: &[HostnameClaim],
+        audit: &AuditLine,
+        now: Timestamp,
+    ) -> Result<HostnamesMoved, StoreError>;
 
     // -- reading
 

@@ -88,7 +88,7 @@ pub struct Loaded {
     pub deadlines: Vec<Deadline>,
     /// The hashes of its manifests, newest first, at most three. What is in them is read when it is applied.
     pub manifests: Vec<String>,
-    /// Its hostnames.
+    /// Its hostnames, without those that another lease has not let go yet.
     pub hostnames: Vec<HostnameClaim>,
 }
 
@@ -130,6 +130,8 @@ pub struct Commit {
     pub release: Vec<OrderId>,
     /// Hostnames given back: all of these leases'.
     pub release_hostnames: Vec<LeaseId>,
+    /// All that these leases route now: whoever waits for another hostname of theirs to be let go may have it.
+    pub routed: Vec<(LeaseId, Vec<String>)>,
     /// What people should be able to read later.
     pub audit: Vec<AuditLine>,
     /// Wakes the subject again at this time of the host, if nothing else does before.

@@ -3,8 +3,8 @@
 use lessor::{
     domain::{DeploymentId, LeaseId},
     provider::port::{
-        Commit, Committed, HostnameClaim, ManifestRow, ManifestStored, Reservation, Reservations,
-        Store,
+        AuditLine, Commit, Committed, HostnameClaim, HostnamesMoved, ManifestRow, ManifestStored,
+        Reservation, Reservations, Store, Subject,
     },
 };
 use serde_json::json;
@@ -161,6 +161,81 @@ pub(crate) async fn hostnames_are_given_back_with_their_lease(store: &dyn Store)
     store.commit(&claim, at(0), &release).await.unwrap();
     assert!(store.hostnames(&lease(1)).await.unwrap().is_empty());
     assert_eq!(upload(store, 2, &["a.example"]).await, ManifestStored::Done);
+}
+
+fn moving() -> AuditLine {
+    AuditLine {
+        at: at(0),
+        actor: "tenant".to_owned(),
+        action: "migrate".to_owned(),
+        subject: lease(2).to_string(),
+        reason: "a.example".to_owned(),
+    }
+}
+
+/// All subjects that are due, whose claims end at once.
+async fn awake(store: &dyn Store) -> Vec<Subject> {
+    let mut found = Vec::new();
+    for loaded in store.claim("w", at(1), at(60), 9).await.unwrap() {
+        found.push(loaded.claim.subject.clone());
+        store.commit(&loaded.claim, at(1), &keep()).await.unwrap();
+    }
+    found.sort();
+    found
+}
+
+pub(crate) async fn a_hostname_that_is_moved_is_routable_when_it_was_let_go(store: &dyn Store) {
+    upload(store, 1, &["a.example"]).await;
+    upload(store, 2, &["a.example"]).await;
+    awake(store).await;
+    let to = |dseq: u64| [hostname("a.example", lease(dseq))];
+    let moved = store.move_hostnames(&lease(2), &to(2), &moving(), at(0)).await.unwrap();
+    assert_eq!(moved, HostnamesMoved::Done);
+    let names = ["a.example".to_owned(), "free.example".to_owned()];
+    let holders = store.hostname_holders(&names).await.unwrap();
+    assert_eq!(holders, [("a.example".to_owned(), lease(2))]);
+    for dseq in [1, 2] {
+        assert_eq!(store.hostnames(&lease(dseq)).await.unwrap(), [], "{dseq}: not yet, not more");
+    }
+    assert_eq!(awake(store).await, [subject(1), subject(2)]);
+    assert_eq!(store.audit_lines(None, 1).await.unwrap().rows[0].action, "migrate");
+
+    // A new manifest of its holder does not make it routable, and neither does its old lease as long as it routes it.
+    upload(store, 2, &["a.example"]).await;
+    awake(store).await;
+    let routed = |names: &[&str]| Commit {
+        routed: vec![(lease(1), names.iter().map(|name| (*name).to_owned()).collect())],
+        ..keep()
+    };
+    step(store, 1, &routed(&["a.example"])).await;
+    assert_eq!(store.hostnames(&lease(2)).await.unwrap(), []);
+    step(store, 1, &routed(&["b.example"])).await;
+    assert_eq!(store.hostnames(&lease(2)).await.unwrap(), to(2));
+    assert!(awake(store).await.contains(&subject(2)), "who waited is woken");
+
+    // Back and forth before anybody lets go: the first holder routes it all the while.
+    store.move_hostnames(&lease(1), &to(1), &moving(), at(0)).await.unwrap();
+    store.move_hostnames(&lease(2), &to(2), &moving(), at(0)).await.unwrap();
+    assert_eq!(store.hostnames(&lease(2)).await.unwrap(), to(2));
+    // A lease that ends lets go.
+    store.move_hostnames(&lease(1), &to(1), &moving(), at(0)).await.unwrap();
+    assert_eq!(store.hostnames(&lease(1)).await.unwrap(), []);
+    awake(store).await;
+    let release = Commit { release_hostnames: vec![lease(2)], ..keep() };
+    step(store, 2, &release).await;
+    assert_eq!(store.hostnames(&lease(1)).await.unwrap(), to(1));
+}
+
+pub(crate) async fn a_hostname_of_another_owner_is_not_moved(store: &dyn Store) {
+    upload(store, 1, &["a.example"]).await;
+    let theirs = DeploymentId::new(account(2), 1).group(1).order(1).lease(&account(200));
+    let claims = ["c.example", "a.example"].map(|name| hostname(name, theirs.clone()));
+    let refused = store.move_hostnames(&theirs, &claims, &moving(), at(0)).await.unwrap();
+    let taken =
+        HostnamesMoved::HostnameTaken { hostname: "a.example".to_owned(), holder: lease(1) };
+    assert_eq!(refused, taken);
+    assert_eq!(store.hostnames(&lease(1)).await.unwrap(), [hostname("a.example", lease(1))]);
+    assert!(store.hostname_holders(&["c.example".to_owned()]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn the_three_newest_manifests_are_kept(store: &dyn Store) {
