@@ -129,7 +129,8 @@ async fn dispatch(lessor: Lessor) -> anyhow::Result<ExitCode> {
             relay::run(args, serve::stop_on_signal()?).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve(args) => serve::run(args, config).await,
+        // Much is put together in it, and no other command is to carry its size.
+        Command::Serve(args) => Box::pin(serve::run(args, config)).await,
         Command::Step(args) => step::run(args, config).await,
         Command::Doctor(args) => doctor::run(args, config).await,
         Command::Migrate => migrate::run(config).await,

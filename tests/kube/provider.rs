@@ -23,6 +23,7 @@ use lessor::{
     devnet::genesis::{CHAIN_ID, MNEMONIC, test_key},
     domain::{Coin, Denom, LeaseId, Price},
     event::key::PrivateKey,
+    manifest::Dialect,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -151,6 +152,7 @@ impl<'c> Provider<'c> {
             key: test_key(index).unwrap(),
             node: ChainNode::new(&self.node).unwrap(),
             gateway: Gateway::new(&self.url).unwrap(),
+            dialect: Dialect::Go,
             gas_price: Price { denom: Denom::uakt(), amount: "0.025".parse().unwrap() },
             now: host::now,
             entropy: || uuid::Uuid::new_v4().as_u64_pair().1,

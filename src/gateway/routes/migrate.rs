@@ -27,6 +27,7 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// Hostnames and where they are to lead.
 #[derive(Debug, Deserialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 pub struct HostnamesToMigrate {
     /// Which.
     #[serde(default)]
@@ -41,6 +42,7 @@ pub struct HostnamesToMigrate {
 
 /// Leased addresses and where they are to lead.
 #[derive(Debug, Deserialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 pub struct EndpointsToMigrate {
     /// Which, by the names that the manifest gives them.
     #[serde(default)]
