@@ -54,6 +54,8 @@ const MAX_WORDS: usize = 64;
 const MAX_COMMAND: usize = 16 << 10;
 /// How often the other side is asked whether it is there.
 const PING: Duration = Duration::from_secs(10);
+/// How long the other side may take to answer the end.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How long the other side may be silent, or take to read a message.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -205,8 +207,14 @@ async fn send(socket: &mut WebSocket, message: Message) -> bool {
     matches!(timeout(SILENCE, socket.send(message)).await, Ok(Ok(())))
 }
 
+/// Ends the connection in order. What the caller still sends is read until it has heard of the end: a connection that is
+/// dropped with something unread is reset, and a reset may overtake the last message.
 async fn close(mut socket: WebSocket, code: u16) {
-    send(&mut socket, Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
+    if send(&mut socket, Message::Close(Some(CloseFrame { code, reason: "".into() }))).await {
+        let heard = async { while let Some(Ok(_)) = socket.recv().await {} };
+        // A caller that never answers is left.
+        let _ = timeout(FAREWELL, heard).await;
+    }
 }
 
 /// What the command says, as a message.

@@ -60,6 +60,28 @@ async fn a_command_reads_and_writes_and_ends_with_its_code() {
 }
 
 #[tokio::test]
+async fn what_a_caller_still_sends_does_not_cost_it_the_end() {
+    let (world, url) = served().await;
+    let url = format!("{url}?service=web&command=cat&command=-&stdin=true");
+    let (mut sender, mut reader) = connect(&url, &world.alice.full()).await.unwrap().split();
+    sender.send(Message::binary(&b"\x6a"[..])).await.unwrap();
+    let mut last = None;
+    let more = async {
+        // Until it hears of the end.
+        while sender.send(Message::binary(vec![7; 1024])).await.is_ok() {}
+    };
+    let read = async {
+        while let Some(Ok(message)) = reader.next().await {
+            if let Message::Binary(bytes) = message {
+                last = Some(bytes);
+            }
+        }
+    };
+    tokio::join!(more, read);
+    assert_eq!(last.unwrap().as_ref(), b"\x66{\"exit_code\":3}");
+}
+
+#[tokio::test]
 async fn what_keeps_a_command_from_running_is_an_answer_like_any_other() {
     let (world, url) = served().await;
     let alice = world.alice.full();
