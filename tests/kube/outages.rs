@@ -169,6 +169,12 @@ async fn away_while_running(
 ) {
     let deployments: Api<Deployment> = Api::namespaced(cluster.admin(), &names::namespace(lease));
     let before = deployments.get("web").await.unwrap();
+    // The tenant may hear of it before a step has written it down, and what is written down is what can be told now.
+    eventually("the lease's row says that it is ready", LIMIT, async || {
+        let leases = provider.operator("/v1/leases").await?;
+        (leases["items"][0]["ready"] == true).then_some(())
+    })
+    .await;
     cluster.control().api_server.kill();
     let begun = host::now();
     lasts(provider, "away while the lease runs", async || {
