@@ -162,8 +162,12 @@ async fn commands_run(
     let services: Api<Service> = Api::namespaced(cluster.admin(), &names::namespace(lease));
     let cache = services.get("cache").await.unwrap().spec.unwrap().cluster_ip.unwrap();
     let url = format!("http://{cache}:6379/");
-    let (said, code) = provider.exec(tenant, lease, "web", &["tenant", "get", &url]).await;
-    assert_eq!(code, Some(0), "{said}");
+    // A service leads somewhere a little after what it leads to is ready.
+    let said = eventually("one service reaches the other", LIMIT, async || {
+        let (said, code) = provider.exec(tenant, lease, "web", &["tenant", "get", &url]).await;
+        (code == Some(0)).then_some(said)
+    })
+    .await;
     assert!(said.starts_with("cache-") && said.ends_with(" first\n"), "{said}");
 }
 
