@@ -22,7 +22,7 @@ const HOUR: i64 = 3_600;
 const BLOCKS: u64 = 60;
 
 #[tokio::test]
-#[ignore = "a minute: tests/run runs it as \"troubles of the host\""]
+#[ignore = "a minute: tests/run runs it as \"the host's clock\""]
 async fn an_hour_forth_and_back_refuses_deliveries_and_fires_no_deadline() {
     let mut world = World::new("");
     let mut gateway = Gateway::start(&world.config(), &world.log(), "clock", None);
