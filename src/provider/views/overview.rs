@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn everyone_reads_fixed_texts_and_the_operator_what_exactly_was_found() {
-        let secret = "/etc/lessor/lessor.toml: line 3: token_file = \"/root/token\"";
+        let secret = "/etc/lessor/lessor.toml: line 3: token_file = \"/etc/lessor/token\"";
         let found = |name: &str, reason: &'static str| {
             let mut conditions = good();
             conditions.retain(|condition| condition.name != name);
